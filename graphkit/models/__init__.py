@@ -1,0 +1,115 @@
+"""Floor 2: networks, batch in and prediction out. Names load when used.
+
+``NODE_MODELS``, ``GRAPH_MODELS`` and ``STREAM_MODELS`` list what the leaderboard and the contract
+suite know, by the name a person types.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from graphkit.models.entry import ModelEntry, model_factory
+
+if TYPE_CHECKING:
+    from graphkit.models.base import FromModule, Model, as_model, frozen
+    from graphkit.models.baselines import APPNP, GAT, GCN, SGC, DirSAGE, GraphSAGE
+    from graphkit.models.dagnn import DAGNN
+    from graphkit.models.framed import (
+        FramedGAT,
+        FramedGCN,
+        FramedGIN,
+        FramedMLP,
+        FramedSAGE,
+        GatedGCN,
+        VanillaGCN,
+    )
+    from graphkit.models.label_propagation import LabelPropagation
+    from graphkit.models.mlp import MLP
+    from graphkit.models.streams import EdgeBank
+
+NODE_MODELS: dict[str, ModelEntry] = {
+    "mlp": ModelEntry("mlp:MLP", "each node by itself, no edges"),
+    "label-propagation": ModelEntry(
+        "label_propagation:LabelPropagation", "known classes flow along edges; nothing is learned"
+    ),
+    "gcn": ModelEntry("baselines:GCN", "Kipf and Welling, ICLR 2017"),
+    "graphsage": ModelEntry("baselines:GraphSAGE", "Hamilton et al., NeurIPS 2017, mean"),
+    "dir-sage": ModelEntry("baselines:DirSAGE", "GraphSAGE with a mean per direction, LoG 2023"),
+    "gat": ModelEntry("baselines:GAT", "Veličković et al., ICLR 2018"),
+    "gin": ModelEntry("framed:FramedGIN", "Xu et al., ICLR 2019"),
+    "gatedgcn": ModelEntry("framed:GatedGCN", "Bresson and Laurent, 2017"),
+    "appnp": ModelEntry("baselines:APPNP", "Gasteiger et al., ICLR 2019"),
+    "sgc": ModelEntry("baselines:SGC", "Wu et al., ICML 2019"),
+    "dagnn": ModelEntry("dagnn:DAGNN", "Liu et al., KDD 2020"),
+}
+
+GRAPH_MODELS: dict[str, ModelEntry] = {
+    "mlp": ModelEntry("framed:FramedMLP", "nodes by themselves, pooled", {"readout": "mean"}),
+    "vanilla-gcn": ModelEntry(
+        "framed:VanillaGCN", "mean over neighbours, JMLR 2023", {"readout": "mean"}
+    ),
+    "gcn": ModelEntry("framed:FramedGCN", "in the frame of JMLR 2023", {"readout": "mean"}),
+    "graphsage": ModelEntry("framed:FramedSAGE", "in the frame of JMLR 2023", {"readout": "mean"}),
+    "gat": ModelEntry("framed:FramedGAT", "in the frame of JMLR 2023", {"readout": "mean"}),
+    "gin": ModelEntry("framed:FramedGIN", "in the frame of JMLR 2023", {"readout": "sum"}),
+    "gatedgcn": ModelEntry("framed:GatedGCN", "in the frame of JMLR 2023", {"readout": "mean"}),
+}
+
+STREAM_MODELS: dict[str, ModelEntry] = {
+    "edge-bank": ModelEntry("streams.edge_bank:EdgeBank", "pairs seen before, NeurIPS 2022"),
+}
+
+_HOMES = {
+    "base": ("FromModule", "Model", "as_model", "frozen"),
+    "baselines": ("APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE"),
+    "dagnn": ("DAGNN",),
+    "framed": (
+        "FramedGAT",
+        "FramedGCN",
+        "FramedGIN",
+        "FramedMLP",
+        "FramedSAGE",
+        "GatedGCN",
+        "VanillaGCN",
+    ),
+    "label_propagation": ("LabelPropagation",),
+    "mlp": ("MLP",),
+    "streams": ("EdgeBank",),
+}
+
+__all__ = [
+    "APPNP",
+    "DAGNN",
+    "GAT",
+    "GCN",
+    "GRAPH_MODELS",
+    "MLP",
+    "NODE_MODELS",
+    "SGC",
+    "STREAM_MODELS",
+    "DirSAGE",
+    "EdgeBank",
+    "FramedGAT",
+    "FramedGCN",
+    "FramedGIN",
+    "FramedMLP",
+    "FramedSAGE",
+    "FromModule",
+    "GatedGCN",
+    "GraphSAGE",
+    "LabelPropagation",
+    "Model",
+    "ModelEntry",
+    "VanillaGCN",
+    "as_model",
+    "frozen",
+    "model_factory",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"graphkit.models.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,107 @@
+"""What the loop may ask of a model, and how any PyG network becomes one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from graphkit.errors import SettingError
+from graphkit.tasks import Task
+
+__all__ = ["FromModule", "Model", "as_model", "frozen"]
+
+
+class Model(nn.Module):
+    """A network that is called with a batch and returns a prediction.
+
+    Four things the loop asks: ``forward``, ``losses``, ``reset_state``, ``observe``; two transforms
+    the model may state. All state is in registered buffers.
+    """
+
+    @property
+    def pre_transform(self) -> Callable[[Any], Any] | None:
+        """PyG transform applied once to every graph, before batching."""
+        return None
+
+    @property
+    def transform(self) -> Callable[[Any], Any] | None:
+        """PyG transform applied to each batch; one with ``fixed = True`` draws nothing."""
+        return None
+
+    def losses(self, batch: Any, task: Task) -> dict[str, Tensor]:
+        """Returns the named terms whose sum is minimised."""
+        return {"loss": task.loss(self(batch), batch)}
+
+    def reset_state(self) -> None:
+        """Forgets what was remembered; called at the start of each training epoch."""
+
+    def observe(self, batch: Any) -> None:
+        """Takes in a batch that has just been predicted."""
+
+
+class FromModule(Model):
+    """A PyG network, unchanged, behind our call.
+
+    Args:
+        net: Any module.
+        fields: Names of the batch's fields, in the order of the network's arguments.
+        optional: Fields handed over by name where the batch carries them.
+
+    Raises:
+        SettingError: No field is named.
+    """
+
+    def __init__(self, net: nn.Module, *fields: str, optional: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        if not fields:
+            raise SettingError(
+                'FromModule needs the fields the network reads, e.g. "x", "edge_index"'
+            )
+        self.net = net
+        self.fields = fields
+        self.optional = optional
+
+    def forward(self, batch: Any) -> Tensor:
+        """Returns what the network makes of the batch's fields."""
+        present = {name: batch[name] for name in self.optional if batch.get(name) is not None}
+        out: Tensor = self.net(*(getattr(batch, name) for name in self.fields), **present)
+        return out
+
+
+# A sampled batch's ``batch_size`` counts seeds, PyG's own networks read it as a number of graphs.
+_OFFERED = ("edge_weight", "edge_attr", "batch")
+
+
+def as_model(net: nn.Module) -> Model:
+    """Returns ``net`` itself if it is a model, else wraps it after the signature of its ``forward``.
+
+    A network with PyG's call ``(x, edge_index, ...)`` gets these two fields, and by name those of
+    ``edge_weight``, ``edge_attr`` and ``batch`` that it takes and the batch carries.
+
+    Raises:
+        SettingError: ``forward`` needs an argument that no batch carries.
+    """
+    if isinstance(net, Model):
+        return net
+    parameters = inspect.signature(net.forward).parameters
+    plain = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [p.name for p in plain if p.default is p.empty]
+    optional = [p.name for p in plain if p.default is not p.empty and p.name in _OFFERED]
+    odd = [name for name in needed if name not in ("x", "edge_index", "pos", *_OFFERED)]
+    if odd or not needed:
+        raise SettingError(
+            f"{type(net).__name__}.forward takes {needed or 'nothing'}; which fields of a batch "
+            'that means is not clear. Say so: FromModule(net, "x", "edge_index", ...)'
+        )
+    return FromModule(net, *needed, optional=tuple(optional))
+
+
+def frozen(model: Model) -> Model:
+    """Returns the model kept in evaluation mode and without gradients, to be part of another."""
+    model.requires_grad_(False)
+    model.eval()
+    model.train = lambda mode=True: model  # type: ignore[method-assign]
+    return model

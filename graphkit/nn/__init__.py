@@ -1,0 +1,31 @@
+"""Floor 1: layers, tensors in and tensors out, in PyG's idiom."""
+
+from graphkit.nn.adaptive_hops import AdaptiveHops
+from graphkit.nn.convs import (
+    InputLinear,
+    SparseDirSAGEConv,
+    SparseGATConv,
+    SparseGCNConv,
+    SparseSAGEConv,
+)
+from graphkit.nn.diagnostics import smoothness
+from graphkit.nn.gated_conv import GatedGCNLayer
+from graphkit.nn.input_encoder import InputEncoder
+from graphkit.nn.norm import BatchNorm
+from graphkit.nn.readout import Head, Readout, pool
+
+__all__ = [
+    "AdaptiveHops",
+    "BatchNorm",
+    "GatedGCNLayer",
+    "Head",
+    "InputEncoder",
+    "InputLinear",
+    "Readout",
+    "SparseDirSAGEConv",
+    "SparseGATConv",
+    "SparseGCNConv",
+    "SparseSAGEConv",
+    "pool",
+    "smoothness",
+]

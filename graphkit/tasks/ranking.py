@@ -1,0 +1,31 @@
+"""Ranks of a true candidate among drawn ones. A tie counts half, so equal scores rank in the middle."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["hits_at", "mean_reciprocal_rank", "ranks"]
+
+
+def ranks(scores: Float[Tensor, "events candidates"]) -> Float[Tensor, " events"]:
+    """Returns the rank of column 0 in each row, from 1; candidates at minus infinity are absent.
+
+    A candidate above the true one counts 1, one that ties counts 1/2 (the "realistic" rank), so a
+    model that scores all alike gets the rank of chance.
+    """
+    true, drawn = scores[:, :1], scores[:, 1:]
+    above = (drawn > true).double().sum(dim=1)
+    level = ((drawn == true) & ~torch.isneginf(drawn)).double().sum(dim=1)
+    return 1 + above + level / 2
+
+
+def mean_reciprocal_rank(scores: Float[Tensor, "events candidates"]) -> float:
+    """Returns the mean over events of one over the rank."""
+    return (1 / ranks(scores)).mean().item()
+
+
+def hits_at(scores: Float[Tensor, "events candidates"], k: int) -> float:
+    """Returns the share of events whose true candidate is among the first ``k``."""
+    return (ranks(scores) <= k).double().mean().item()

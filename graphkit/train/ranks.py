@@ -1,0 +1,27 @@
+"""What several processes agree on. Alone, everything is as it stands."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+__all__ = ["agreed", "rank", "ranks"]
+
+
+def ranks() -> int:
+    """Returns the number of processes that train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Returns the number of this process, from 0."""
+    return dist.get_rank() if ranks() > 1 else 0
+
+
+def agreed(scores: dict[str, float]) -> dict[str, float]:
+    """Returns rank 0's scores on every rank: statistics of batch norm differ between them."""
+    if ranks() == 1:
+        return scores
+    values = torch.tensor(list(scores.values()), dtype=torch.float64)
+    dist.broadcast(values, src=0)
+    return dict(zip(scores, values.tolist(), strict=True))
