@@ -20,6 +20,7 @@ from graphkit.data.split import Split
 from graphkit.errors import DataError
 from graphkit.seeds import derived_seed, seeded, stream
 from graphkit.tasks import Dims, Task
+from graphkit.transforms import Chain
 
 __all__ = ["Batching", "Needs", "Problem", "Turn"]
 
@@ -239,8 +240,9 @@ class Problem:
             return self._prepare(pre)
         key = (repr(pre), repr(fixed), self.device)
         if key not in self._whole_batches:
-            data = copy.copy(self._prepare(pre)).to(self.device)
-            self._whole_batches[key] = fixed(data) if fixed is not None else data
+            parts = [part for part in (pre, fixed) if part is not None]
+            data = self._prepare(Chain(*parts) if parts else None)
+            self._whole_batches[key] = copy.copy(data).to(self.device)
         return self._whole_batches[key]
 
     def _prepare(self, pre: Callable[[Data], Data] | None) -> AnyData:

@@ -15,8 +15,9 @@ so that a result would depend on what else is installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -324,24 +325,31 @@ class SeededNeighbors(BaseSampler):
                 index, sample, self.graph.num_nodes, disjoint=False, neg_sampling=neg_sampling
             )
 
-    def sample_batches(self, batches: Sequence[Tensor]) -> list[SamplerOutput]:
+    def sample_batches(self, batches: Iterable[Tensor]) -> Iterator[SamplerOutput]:
         """Draws many batches, one per thread at a time: the fastest way to sample ahead.
 
         Args:
-            batches: Seeds of each batch.
+            batches: Seeds of each batch; read a few batches ahead of what has been yielded.
 
         Shape:
             each batch ``(seeds,)``.
 
-        Returns:
-            What ``sample_from_nodes`` would return for each.
+        Yields:
+            What ``sample_from_nodes`` would return for each, in order.
 
         Raises:
             DataError: A node is not in the graph; it names batch and position.
         """
-        seeds = [self._ids(nodes, f"batches[{i}]") for i, nodes in enumerate(batches)]
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(lambda nodes: self._sample(nodes, 1), seeds))
+        threads = self._threads
+        drawn: deque[Future[SamplerOutput]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for number, nodes in enumerate(batches):
+                seeds = self._ids(nodes, f"batches[{number}]")
+                drawn.append(pool.submit(self._sample, seeds, 1))
+                if len(drawn) > 2 * threads:
+                    yield drawn.popleft().result()
+            while drawn:
+                yield drawn.popleft().result()
 
     @property
     def _threads(self) -> int:

@@ -56,7 +56,7 @@ class _Type:
     order: str = "="
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """What is wrong with a pickle; told to the caller as a ``DataError``."""
 
 
@@ -95,7 +95,7 @@ def unpickle(content: bytes, name: str) -> Any:
     machine = _Machine()
     try:
         return machine.run(content)
-    except _Refused as error:
+    except _RefusedError as error:
         reason = str(error)
     except Exception as error:  # a damaged pickle can fail anywhere: the answer is the same
         reason = f"it is damaged ({type(error).__name__} at opcode {machine.steps})"
@@ -118,7 +118,7 @@ class _Machine:
         for opcode, argument, at in genops(content):
             self.steps += 1
             if self.steps > MAX_STEPS:
-                raise _Refused(f"it has more than {MAX_STEPS} opcodes")
+                raise _RefusedError(f"it has more than {MAX_STEPS} opcodes")
             name = opcode.name
             if name in _ARGUMENT_IS_VALUE:
                 self.stack.append(argument)
@@ -129,13 +129,13 @@ class _Machine:
             elif name == "STOP":
                 return self.result()
             elif name not in ("PROTO", "FRAME"):
-                raise _Refused(f"opcode {name} at byte {at} is not admitted")
-        raise _Refused("it ends too early")
+                raise _RefusedError(f"opcode {name} at byte {at} is not admitted")
+        raise _RefusedError("it ends too early")
 
     def result(self) -> Any:
         value = self.stack.pop()
         if self.stack or isinstance(value, (_Name, _Type)):
-            raise _Refused("it holds no value")
+            raise _RefusedError("it holds no value")
         return value
 
     def mark(self, _: Any) -> None:
@@ -144,7 +144,7 @@ class _Machine:
     def since_mark(self) -> list[Any]:
         start = self.marks.pop()
         if start > len(self.stack):
-            raise _Refused("its stack is shorter than it says")
+            raise _RefusedError("its stack is shorter than it says")
         items = self.stack[start:]
         del self.stack[start:]
         return items
@@ -158,20 +158,20 @@ class _Machine:
     def tuple_of(self, count: int) -> None:
         items = tuple(self.stack[-count:])
         if len(items) < count:
-            raise _Refused("its stack is shorter than it says")
+            raise _RefusedError("its stack is shorter than it says")
         self.stack[-count:] = [items]
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if type(target) is not list:
-            raise _Refused("it appends to what is no list")
+            raise _RefusedError("it appends to what is no list")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         keys = items[::2]
         if type(target) is not dict or not all(type(key) in (int, str) for key in keys):
-            raise _Refused("it sets items of what is no dictionary of numbers or texts")
+            raise _RefusedError("it sets items of what is no dictionary of numbers or texts")
         target.update(zip(keys, items[1::2], strict=True))
 
     def set_item(self, _: Any) -> None:
@@ -180,7 +180,7 @@ class _Machine:
 
     def name(self, module: Any, attribute: Any) -> None:
         if (module, attribute) not in _NAMES:
-            raise _Refused(f"it asks for {str(module)[:80]}.{str(attribute)[:80]}")
+            raise _RefusedError(f"it asks for {str(module)[:80]}.{str(attribute)[:80]}")
         self.stack.append(_NAMES[module, attribute])
 
     def global_name(self, argument: Any) -> None:
@@ -189,13 +189,13 @@ class _Machine:
     def stack_name(self, _: Any) -> None:
         attribute, module = self.stack.pop(), self.stack.pop()
         if type(module) is not str or type(attribute) is not str:
-            raise _Refused("it asks for a name that is no text")
+            raise _RefusedError("it asks for a name that is no text")
         self.name(module, attribute)
 
     def reduce(self, _: Any) -> None:
         arguments, what = self.stack.pop(), self.stack.pop()
         if type(arguments) is not tuple or not all(type(a) in _PLAIN for a in arguments):
-            raise _Refused("it calls something with more than plain values")
+            raise _RefusedError("it calls something with more than plain values")
         match what, arguments:
             case _Name("reconstruct"), (_Name("ndarray"), tuple(), "b" | b"b"):
                 made: Any = np.empty(0)
@@ -204,13 +204,13 @@ class _Machine:
             case _Name("defaultdict"), () | (_Name("list"),):
                 made = {}
             case _:
-                raise _Refused("it calls something, or an array is not one of numbers")
+                raise _RefusedError("it calls something, or an array is not one of numbers")
         self.stack.append(made)
 
     def new_object(self, _: Any) -> None:
         arguments, what = self.stack.pop(), self.stack.pop()
         if not isinstance(what, _Name) or what.kind != "csr" or type(arguments) is not tuple:
-            raise _Refused("it makes an object that is no CSR matrix")
+            raise _RefusedError("it makes an object that is no CSR matrix")
         self.stack.append(sp.csr_matrix((0, 0)))
 
     def build(self, _: Any) -> None:
@@ -222,12 +222,12 @@ class _Machine:
         elif sp.issparse(target):
             _fill_matrix(target, state)
         else:
-            raise _Refused("it sets the state of something that has none")
+            raise _RefusedError("it sets the state of something that has none")
 
 
 def _set_order(kind: _Type, state: Any) -> None:
     if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-        raise _Refused("a type of numbers has no byte order")
+        raise _RefusedError("a type of numbers has no byte order")
     kind.order = state[1]
 
 
@@ -236,27 +236,29 @@ def _fill_array(array: np.ndarray, state: Any) -> None:
         case (1, tuple(shape), _Type() as kind, 0 | 1 as fortran, str() | bytes() as raw):
             content = raw.encode("latin-1") if isinstance(raw, str) else raw
         case _:
-            raise _Refused("an array is not one of numbers")
+            raise _RefusedError("an array is not one of numbers")
     number = np.dtype(kind.order + kind.code)
     if len(shape) > 2 or not all(type(side) is int and side >= 0 for side in shape):
-        raise _Refused("an array has no shape of at most two sides")
+        raise _RefusedError("an array has no shape of at most two sides")
     if math.prod(shape) * number.itemsize != len(content):
-        raise _Refused(f"an array holds {len(content)} bytes, its shape says otherwise")
-    array.__setstate__((1, shape, number, bool(fortran), content))
+        raise _RefusedError(f"an array holds {len(content)} bytes, its shape says otherwise")
+    state = (1, shape, number, bool(fortran), content)
+    array.__setstate__(state)
 
 
 def _fill_matrix(matrix: sp.csr_matrix, state: Any) -> None:
     if type(state) is not dict:
-        raise _Refused("a CSR matrix has no state")
-    shape = state.get("_shape")
-    parts = [state.get(name) for name in ("indptr", "indices", "data")]
-    sides = type(shape) is tuple and [type(side) for side in shape] == [int, int]
-    if not sides or not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
-        raise _Refused("a CSR matrix lacks its shape or one of its arrays")
+        raise _RefusedError("a CSR matrix has no state")
+    shape: Any = state.get("_shape")
+    parts: list[Any] = [state.get(name) for name in ("indptr", "indices", "data")]
+    if type(shape) is not tuple or [type(side) for side in shape] != [int, int]:
+        raise _RefusedError("a CSR matrix has no shape")
+    if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
+        raise _RefusedError("a CSR matrix lacks one of its arrays")
     if min(shape) < 0 or max(shape) >= 2**31 or len(parts[0]) != shape[0] + 1:
-        raise _Refused("a CSR matrix is not of the shape it says")
-    if parts[0].dtype.kind not in "iu" or parts[1].dtype.kind not in "iu":
-        raise _Refused("a CSR matrix has places that are no whole numbers")
+        raise _RefusedError("a CSR matrix is not of the shape it says")
+    if not all(part.dtype.kind in "iu" for part in parts[:2]):
+        raise _RefusedError("a CSR matrix has places that are no whole numbers")
     # copied: a later opcode could still change the arrays after they were checked
     pointers, places, values = (part.astype(part.dtype.newbyteorder("="), copy=True)
                                 for part in parts)  # fmt: skip
@@ -267,9 +269,11 @@ def _fill_matrix(matrix: sp.csr_matrix, state: Any) -> None:
 
 
 _ARGUMENT_IS_VALUE = frozenset(
-    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
-    + ("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE")
-    + ("BINBYTES", "SHORT_BINBYTES")
+    (
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+        *("BINBYTES", "SHORT_BINBYTES"),
+    )
 )
 _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,

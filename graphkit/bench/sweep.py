@@ -1,0 +1,235 @@
+"""Carries out the runs of many experiments, here or in several processes, and goes on where it was.
+
+A run whose record is on disk is skipped; one that another process holds is left to it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from graphkit.bench.experiment import Experiment
+from graphkit.bench.run import Loader, RunRecord, run
+from graphkit.bench.store import Store
+
+__all__ = ["Event", "Watch", "pending", "sweep"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to show: a run began, finished an epoch, or ended.
+
+    Args:
+        kind: What happened.
+        run_id: Which run.
+        worker: Which process.
+        row: The epoch's row, or for an end the test scores.
+        epochs: Most epochs of the run, if known.
+        note: For a failed run, why.
+    """
+
+    kind: Literal["began", "epoch", "done", "failed"]
+    run_id: str
+    worker: int
+    row: dict[str, float]
+    epochs: int | None = None
+    note: str = ""
+
+
+class Watch(Protocol):
+    """Told of every event, in the calling process."""
+
+    def __call__(self, event: Event) -> None:
+        """Takes in an event."""
+        ...
+
+
+def pending(
+    experiments: Sequence[Experiment], store: Store, suite: str, *, retry: bool = False
+) -> list[tuple[Experiment, int]]:
+    """Returns the runs whose record is not on disk, seeds of one problem together.
+
+    Args:
+        experiments: What is to be run.
+        store: Where records lie.
+        suite: Name they are filed under.
+        retry: Carry out failed runs again.
+    """
+    settled = ("done",) if retry else ("done", "failed")
+    open_runs = [
+        (experiment, seed)
+        for experiment in experiments
+        for seed in experiment.seeds
+        if store.status(suite, experiment.run_id(seed)) not in settled
+    ]
+    place = {name: i for i, name in enumerate(dict.fromkeys(e.problem_name for e in experiments))}
+    return sorted(open_runs, key=lambda pair: (place[pair[0].problem_name], pair[1]))
+
+
+def sweep(
+    experiments: Sequence[Experiment],
+    store: Store,
+    *,
+    suite: str = "mine",
+    root: Path | None = None,
+    device: str = "cpu",
+    workers: int = 1,
+    threads: int | None = None,
+    retry: bool = False,
+    watch: Watch = lambda event: None,
+) -> int:
+    """Carries out all runs that are not on disk yet; returns how many failed.
+
+    Args:
+        experiments: What is to be run.
+        store: Where records go.
+        suite: Name they are filed under.
+        root: Folder of raw files.
+        device: Where models are trained.
+        workers: Processes that share the runs.
+        threads: Threads of each; by default the machine's, shared evenly.
+        retry: Carry out failed runs again.
+        watch: Told of every event.
+
+    Raises:
+        KeyboardInterrupt: Interrupted; the same call goes on where it was.
+    """
+    import torch
+
+    threads = threads or max(1, (os.cpu_count() or 1) // max(workers, 1))
+    if workers <= 1:
+        torch.set_num_threads(threads)
+        return _work(experiments, store, suite, root, device, retry, 0, watch)
+    context = multiprocessing.get_context("spawn")
+    events: Any = context.Queue()
+    arguments = (experiments, store, suite, root, device, retry, threads, events)
+    processes = [
+        context.Process(target=_worker, args=(number, *arguments), daemon=False)
+        for number in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    failed = 0
+    try:
+        for event in _heard(events, processes):
+            watch(event)
+            failed += event.kind == "failed"
+    except BaseException:
+        for process in processes:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGINT)
+        for process in processes:
+            process.join(timeout=30)
+            if process.is_alive():
+                process.kill()
+        raise
+    broken = [process for process in processes if process.exitcode not in (0, None)]
+    left = pending(experiments, store, suite)
+    if broken and left:  # a process died (for want of memory, say): what it left is done here
+        torch.set_num_threads(threads)
+        failed += _work(experiments, store, suite, root, device, retry, 0, watch)
+    return failed
+
+
+def _heard(events: Any, processes: Sequence[Any]) -> Iterator[Event]:
+    while True:
+        alive = any(process.is_alive() for process in processes)
+        try:
+            yield events.get(timeout=0.2)
+        except queue.Empty:
+            if not alive:
+                return
+
+
+def _worker(
+    number: int,
+    experiments: Sequence[Experiment],
+    store: Store,
+    suite: str,
+    root: Path | None,
+    device: str,
+    retry: bool,
+    threads: int,
+    events: Any,
+) -> None:
+    """A process of a sweep: takes runs that nobody holds until none is left."""
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        _work(experiments, store, suite, root, device, retry, number, events.put)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _work(
+    experiments: Sequence[Experiment],
+    store: Store,
+    suite: str,
+    root: Path | None,
+    device: str,
+    retry: bool,
+    worker: int,
+    watch: Callable[[Event], None],
+) -> int:
+    loader, failed = Loader(root, device), 0
+    tried: set[str] = set()
+    while True:
+        waiting = pending(experiments, store, suite, retry=retry)
+        waiting = [pair for pair in waiting if pair[0].run_id(pair[1]) not in tried]
+        if not waiting:
+            return failed
+        held_by_others = True
+        for experiment, seed in waiting:
+            run_id = experiment.run_id(seed)
+            with store.claim(suite, run_id) as mine:
+                settled = ("done",) if retry else ("done", "failed")
+                if not mine or store.status(suite, run_id) in settled:
+                    continue
+                held_by_others = False
+                tried.add(run_id)
+                record = _one(experiment, seed, suite, loader, store, worker, watch)
+                failed += record["status"] == "failed"
+        if held_by_others:
+            time.sleep(0.5)  # others are at work on all that is left
+
+
+def _one(
+    experiment: Experiment,
+    seed: int,
+    suite: str,
+    loader: Loader,
+    store: Store,
+    worker: int,
+    watch: Callable[[Event], None],
+) -> RunRecord:
+    run_id = experiment.run_id(seed)
+    epochs = getattr(getattr(experiment.recipe, "train", None), "epochs", None)
+    watch(Event("began", run_id, worker, {}, epochs))
+    shown = time.monotonic()
+
+    def on_epoch(row: dict[str, float]) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > 0.2:  # a fast epoch must not wait for the screen
+            shown = time.monotonic()
+            watch(Event("epoch", run_id, worker, row, epochs))
+
+    state = store.checkpoints(suite, run_id)
+    record = run(
+        experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch
+    )
+    store.write(record)
+    store.forget_checkpoints(suite, run_id)
+    if record["status"] == "failed":
+        error = record["error"]
+        watch(Event("failed", run_id, worker, {}, epochs, f"{error['type']}: {error['message']}"))
+    else:
+        watch(Event("done", run_id, worker, record["test"], epochs))
+    return record
