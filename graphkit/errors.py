@@ -86,8 +86,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"; did you mean {near[0]!r}?" if near else ""
-    if hint:
-        where = f" (see {hint})"
-    else:
-        where = "" if len(names) > 12 else f" (known: {', '.join(names)})"
+    short = f" (known: {', '.join(names)})" if len(names) <= 12 else ""
+    where = f" (see {hint})" if hint else short
     return UnknownName(f"unknown {kind} {name!r}{guess}{where}")

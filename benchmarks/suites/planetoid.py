@@ -10,9 +10,7 @@ from graphkit.train import Supervised, TrainConfig, WindowMean
 
 MODELS = ("mlp", "gcn", "gat", "sgc", "appnp", "dagnn")
 
-_CORA = TrainConfig(
-    epochs=1000, weight_decay=5e-3, monitor="loss", stop=WindowMean(100, after=500)
-)
+_CORA = TrainConfig(epochs=1000, weight_decay=5e-3, monitor="loss", stop=WindowMean(100, after=500))
 
 SUITE = (
     *(preset(model, "cora/public", seeds=range(10)) for model in MODELS),

@@ -71,6 +71,11 @@ def build(
     return chosen
 
 
+def _any(factory: Any) -> Any:
+    """A factory that also takes hyper-parameters, which its type does not say."""
+    return factory
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
@@ -84,8 +89,8 @@ def _to_budget(experiment: Experiment, budget: int) -> Experiment:
     assert isinstance(recipe, Supervised)
     dims = Loader()(experiment, experiment.seeds[0]).dims
     heads = 8 if "GAT" in repr(recipe.model) and "Framed" in repr(recipe.model) else 1
-    found = fit_width(recipe.model, dims, budget, multiple_of=heads)
-    model: Any = partial(recipe.model, hidden_channels=found.width)
+    found = fit_width(_any(recipe.model), dims, budget, multiple_of=heads)
+    model: Any = partial(_any(recipe.model), hidden_channels=found.width)
     name = f"{experiment.name}-{_short(budget)}"
     return replace(experiment, name=name, recipe=replace(recipe, model=model), reported=None)
 
@@ -94,9 +99,7 @@ def _tuned(experiment: Experiment, trials: int) -> Experiment:
     recipe = experiment.recipe
     assert isinstance(recipe, Supervised)
     tuned = Tuned(recipe.model, recipe.train, trials, decay=recipe.decay)
-    return replace(
-        experiment, name=f"{experiment.name}-tuned{trials}", recipe=tuned, reported=None
-    )
+    return replace(experiment, name=f"{experiment.name}-tuned{trials}", recipe=tuned, reported=None)
 
 
 def _short(number: int) -> str:

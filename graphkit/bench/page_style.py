@@ -107,6 +107,7 @@ th[aria-sort="descending"] button::after { content: "↓"; opacity: 1; }
 }
 figure { margin: 0; min-width: 0; }
 figure svg { width: 100%; height: auto; display: block; }
+figure svg * { stroke-linejoin: round; stroke-linecap: butt; }
 svg text {
 
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif !important;

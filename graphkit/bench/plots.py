@@ -295,7 +295,8 @@ def _figure(width: float, height: float, name: str) -> Iterator[tuple[Figure, Ax
 def _for_page(svg: str, name: str) -> str:
     """Names colours, makes ids unique, and cuts what a page does not need."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    # a style element inside a drawing would hold for the whole page: it is in the page's own
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg\b[^>]*?) width="[^"]*" height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r"<svg\b", f'<svg aria-hidden="true" class="{name.split("-")[0]}"', svg, count=1)
 

@@ -17,7 +17,7 @@ from graphkit.errors import SettingError, unknown_name
 from graphkit.models import GRAPH_MODELS, NODE_MODELS, STREAM_MODELS, ModelEntry
 from graphkit.train import Patience, Plateau, Supervised, TrainConfig, WindowMean
 
-__all__ = ["BENCHMARKING_GNNS", "NODES", "Preset", "TU", "models_for", "preset"]
+__all__ = ["BENCHMARKING_GNNS", "NODES", "TU", "Preset", "models_for", "preset"]
 
 NODES = TrainConfig(epochs=300, weight_decay=5e-4, stop=Patience(100))
 

@@ -104,12 +104,13 @@ class Details:
     history: Mapping[str, Sequence[float | None]]
 
 
-class _Unusable(ValueError):
+class _SchemaError(ValueError):
     """A record that breaks the schema; the message is the reason shown to the user."""
 
 
 def read_records(folder: Path) -> tuple[list[Record], list[Unreadable]]:
-    """Reads every ``*.json`` below a folder.
+    """Reads every ``*.json`` below a folder, but for folders whose name begins with a dot:
+    there the runs in flight keep their state.
 
     Args:
         folder: Where the suites' folders lie.
@@ -126,17 +127,20 @@ def read_records(folder: Path) -> tuple[list[Record], list[Unreadable]]:
     names: dict[str, Path] = {}
     unreadable: list[Unreadable] = []
     for path in sorted(folder.rglob("*.json")):
+        place = path.relative_to(folder)
+        if any(part.startswith(".") for part in place.parts):
+            continue
         if path.is_file():
-            names[str(path.relative_to(folder))] = path
+            names[str(place)] = path
         elif not path.is_dir():  # a pipe would block, a dangling link has no content
-            unreadable.append(Unreadable(str(path.relative_to(folder)), "not a regular file"))
+            unreadable.append(Unreadable(str(place), "not a regular file"))
     rows, broken = select(names, _COLUMNS)
     unreadable += broken
     records = []
     for name, row in rows.items():
         try:
             records.append(_record(name, row))
-        except _Unusable as error:
+        except _SchemaError as error:
             unreadable.append(Unreadable(name, str(error)))
     return records, sorted(unreadable, key=lambda one: one.path)
 
@@ -181,26 +185,26 @@ def _record(path: str, row: Mapping[str, Any]) -> Record:
     """Checks one row and gives it types.
 
     Raises:
-        _Unusable: The row breaks the schema.
+        _SchemaError: The row breaks the schema.
     """
     if row["schema"] != SCHEMA:
-        raise _Unusable(f"schema is {reprlib.repr(row['schema'])}, expected {SCHEMA}")
+        raise _SchemaError(f"schema is {reprlib.repr(row['schema'])}, expected {SCHEMA}")
     status = row["status"]
     if status not in ("done", "failed"):
-        raise _Unusable(f"status is {reprlib.repr(status)}, expected 'done' or 'failed'")
+        raise _SchemaError(f"status is {reprlib.repr(status)}, expected 'done' or 'failed'")
     done = status == "done"
     metric = row["metric"]
     if done or metric is not None:  # a run that failed early may not know its metric
         metric = _text(row, "metric")
     if done and not isinstance(row["test"], dict):
-        raise _Unusable(
+        raise _SchemaError(
             f"test is {reprlib.repr(row['test'])} in a finished run, expected scores by name"
         )
     if done and metric not in row["test"]:
-        raise _Unusable(f"test has no {reprlib.repr(metric)}, the metric the task is judged by")
+        raise _SchemaError(f"test has no {reprlib.repr(metric)}, the metric the task is judged by")
     higher = row["higher_is_better"]
     if metric is not None and not isinstance(higher, bool):
-        raise _Unusable(f"higher_is_better is {reprlib.repr(higher)}, expected true or false")
+        raise _SchemaError(f"higher_is_better is {reprlib.repr(higher)}, expected true or false")
     return Record(
         path=path,
         suite=_text(row, "suite"),
@@ -224,14 +228,14 @@ def _record(path: str, row: Mapping[str, Any]) -> Record:
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row[key]
     if not isinstance(value, str) or not value:
-        raise _Unusable(f"{key} is {reprlib.repr(value)}, expected a text")
+        raise _SchemaError(f"{key} is {reprlib.repr(value)}, expected a text")
     return value
 
 
 def _whole(row: Mapping[str, Any], key: str) -> int:
     value = row[key]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise _Unusable(f"{key} is {reprlib.repr(value)}, expected a whole number from 0 on")
+        raise _SchemaError(f"{key} is {reprlib.repr(value)}, expected a whole number from 0 on")
     return value
 
 
@@ -240,7 +244,7 @@ def _object(row: Mapping[str, Any], key: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _Unusable(f"{key} is {reprlib.repr(value)}, expected an object")
+        raise _SchemaError(f"{key} is {reprlib.repr(value)}, expected an object")
     return value
 
 
@@ -280,7 +284,7 @@ def _reported(given: Any) -> Reported | None:
         return None
     value = _number(given.get("value")) if isinstance(given, dict) else None
     if value is None:
-        raise _Unusable(
+        raise _SchemaError(
             f"reported is {reprlib.repr(given)}, expected an object with a finite value"
         )
     seeds = _number(given.get("seeds"))
@@ -305,5 +309,5 @@ def _time(row: Mapping[str, Any]) -> datetime:
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         except (TypeError, ValueError, OverflowError):
             shown = reprlib.repr(value)
-            raise _Unusable(f"{key} is {shown}, expected a time as in ISO 8601") from None
-    raise _Unusable("neither finished nor started is given")
+            raise _SchemaError(f"{key} is {shown}, expected a time as in ISO 8601") from None
+    raise _SchemaError("neither finished nor started is given")

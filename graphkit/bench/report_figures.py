@@ -11,7 +11,16 @@ from graphkit.bench.markup import Markup, element
 from graphkit.bench.reading import Details
 from graphkit.bench.rows import Board, Row
 
-__all__ = ["cost_figure", "curve_figure", "figure", "strip", "strip_span", "swatch"]
+__all__ = [
+    "cost_figure",
+    "curve_figure",
+    "curve_of",
+    "figure",
+    "strip",
+    "strip_span",
+    "swatch",
+    "thinned",
+]
 
 _STEPS = 160  # points of a training curve; longer ones are thinned
 
@@ -120,7 +129,7 @@ def curve_figure(
     board: Board, number: int, series: Mapping[str, int], details: Mapping[str, Details]
 ) -> Markup:
     column = f"val_{board.metric}"
-    curves, thinned = [], False
+    curves, cut = [], False
     for row in board.rows:
         runs = []
         for file in row.files:
@@ -128,10 +137,10 @@ def curve_figure(
             if column in history:
                 pairs = zip(history["epoch"], history[column], strict=True)
                 runs.append({x: y for x, y in pairs if x is not None and y is not None})
-        curve = _curve(row.label, series[row.label], [run for run in runs if run])
+        curve = curve_of(row.label, series[row.label], [run for run in runs if run])
         if curve is not None:
-            thinned |= len(curve.epochs) > _STEPS
-            curves.append(_thin(curve))
+            cut |= len(curve.epochs) > _STEPS
+            curves.append(thinned(curve))
     if not curves or board.metric is None:
         return Markup("")
     drawing = plots.curve_plot(curves, board.metric, board.higher_is_better, f"curve-{number}")
@@ -139,12 +148,12 @@ def curve_figure(
         "Validation score by epoch: mean over seeds, band from the lowest to the highest; "
         "a line ends where half of its runs have ended."
     )
-    if thinned:
+    if cut:
         caption += f" Long curves are thinned to {_STEPS} points."
     return figure(drawing, caption, f"Training curves on {board.problem}")
 
 
-def _curve(label: str, series: int, runs: Sequence[Mapping[float, float]]) -> plots.Curve | None:
+def curve_of(label: str, series: int, runs: Sequence[Mapping[float, float]]) -> plots.Curve | None:
     """Mean and range over the runs that reached an epoch, while at least half of them did."""
     values: defaultdict[float, list[float]] = defaultdict(list)
     for run in runs:
@@ -163,7 +172,7 @@ def _curve(label: str, series: int, runs: Sequence[Mapping[float, float]]) -> pl
     )
 
 
-def _thin(curve: plots.Curve) -> plots.Curve:
+def thinned(curve: plots.Curve) -> plots.Curve:
     """At most so many points as the drawing can show, the last among them."""
     length = len(curve.epochs)
     if length <= _STEPS:

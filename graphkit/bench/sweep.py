@@ -222,9 +222,7 @@ def _one(
             watch(Event("epoch", run_id, worker, row, epochs))
 
     state = store.checkpoints(suite, run_id)
-    record = run(
-        experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch
-    )
+    record = run(experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch)
     store.write(record)
     store.forget_checkpoints(suite, run_id)
     if record["status"] == "failed":

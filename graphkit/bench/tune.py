@@ -1,4 +1,4 @@
-"""The same number of trials for every model: settings chosen on validation, then the best is kept."""
+"""The same number of trials for every model: settings chosen on validation, the best kept."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ class Tuned:
         monitor = self.train.monitor or problem.task.monitor
         higher = problem.task.higher_is_better[monitor]
         sampler = optuna.samplers.TPESampler(seed=derived_seed(problem.seed, "tune") % 2**32)
-        study = optuna.create_study(
-            direction="maximize" if higher else "minimize", sampler=sampler
-        )
+        study = optuna.create_study(direction="maximize" if higher else "minimize", sampler=sampler)
         best: Fitted | None = None
         tried = []
         for _ in range(self.trials):

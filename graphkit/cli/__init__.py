@@ -22,7 +22,7 @@ def _group(commands: Mapping[str, Callable[..., Any]]) -> Any:
         Annotated[Any, tyro.conf.subcommand(name=name, constructor=command)]
         for name, command in commands.items()
     )
-    return Annotated[Union[parts], tyro.conf.arg(name="")]  # type: ignore[valid-type]  # noqa: UP007
+    return Annotated[Union[parts], tyro.conf.arg(name="")]  # noqa: UP007
 
 
 def _with_subcommands(summary: str, commands: Mapping[str, Callable[..., Any]]) -> Any:

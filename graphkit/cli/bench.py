@@ -120,7 +120,7 @@ def resume(
     pattern = f"{Path(suite).stem or '*'}/sweep.json"
     found = sorted((results / ".running").glob(pattern), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise DataNotFound(f"there is nothing to resume in {results}; start with graphkit bench run")
+        raise DataNotFound(f"nothing to resume in {results}; start with graphkit bench run")
     asked = Sweep(**json.loads(found[-1].read_text()))
     return _carry_out(
         asked, results, data_root, device, workers, threads, retry, False, quiet, as_json
@@ -152,7 +152,8 @@ def show(run_id: Name = "", /, *, results: Path = RESULTS, as_json: AsJson = Fal
     if run_id and len(records) == 1:
         from rich.json import JSON
 
-        short = records[0] | {"history": f"{len(records[0].get('history', {}).get('epoch', []))} rows"}
+        rows = len(records[0].get("history", {}).get("epoch", []))
+        short = records[0] | {"history": f"{rows} rows"}
         console.print(JSON(json.dumps(short)))
         return
     from rich.table import Table

@@ -117,9 +117,7 @@ class GraphSet(Sequence[Data]):
     def with_field(self, name: str, values: Tensor) -> GraphSet:
         """Returns the set with a field of one row per graph added or replaced."""
         joined = Data.from_dict(self.joined.to_dict() | {name: values})
-        return GraphSet(
-            joined, self.slices | {name: torch.arange(len(self) + 1)}, self.num_nodes
-        )
+        return GraphSet(joined, self.slices | {name: torch.arange(len(self) + 1)}, self.num_nodes)
 
 
 def _without_count(graph: Data) -> Data:

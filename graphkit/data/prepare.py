@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import xxhash
@@ -22,7 +22,7 @@ from graphkit.errors import DataError
 __all__ = ["ANSWERS", "Prepared", "fingerprint"]
 
 ANSWERS = ("y", "train_mask", "val_mask", "test_mask")
-AnyData = Data | GraphSet | TemporalData
+AnyData: TypeAlias = Data | GraphSet | TemporalData
 
 
 def fingerprint(data: AnyData, *, without: tuple[str, ...] = ()) -> str:
@@ -40,7 +40,7 @@ def fingerprint(data: AnyData, *, without: tuple[str, ...] = ()) -> str:
         if isinstance(value, Tensor):
             value = value.detach().cpu().contiguous()
             digest.update(f"{key}:{value.dtype}:{tuple(value.shape)}".encode())
-            digest.update(value.view(torch.uint8).numpy() if value.numel() else b"")
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
         else:
             digest.update(f"{key}={value!r}".encode())
     return digest.hexdigest()

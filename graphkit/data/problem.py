@@ -241,7 +241,7 @@ class Problem:
         key = (repr(pre), repr(fixed), self.device)
         if key not in self._whole_batches:
             parts = [part for part in (pre, fixed) if part is not None]
-            data = self._prepare(Chain(*parts) if parts else None)
+            data: Any = self._prepare(Chain(*parts) if parts else None)
             self._whole_batches[key] = copy.copy(data).to(self.device)
         return self._whole_batches[key]
 
@@ -325,9 +325,7 @@ class Problem:
     def _without_test(self) -> Problem:
         nothing = self.split.test[:0]
         groups = {k: g for k, g in self.split.groups.items() if len(g)}
-        return replace(
-            self, split=replace(self.split, test=nothing, hidden=nothing, groups=groups)
-        )
+        return replace(self, split=replace(self.split, test=nothing, hidden=nothing, groups=groups))
 
 
 @dataclass(frozen=True, eq=False)

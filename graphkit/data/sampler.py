@@ -16,7 +16,7 @@ so that a result would depend on what else is installed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -325,7 +325,7 @@ class SeededNeighbors(BaseSampler):
                 index, sample, self.graph.num_nodes, disjoint=False, neg_sampling=neg_sampling
             )
 
-    def sample_batches(self, batches: Iterable[Tensor]) -> Iterator[SamplerOutput]:
+    def sample_batches(self, batches: Iterable[Tensor]) -> Generator[SamplerOutput, None, None]:
         """Draws many batches, one per thread at a time: the fastest way to sample ahead.
 
         Args:

@@ -1,4 +1,4 @@
-"""Rules that say which items are for training, which choose the epoch, which are scored at the end."""
+"""Rules that say which items train, which choose the epoch, and which are scored at the end."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class Split:
 
 def by_masks(train: Tensor, val: Tensor, test: Tensor) -> Split:
     """Makes a split of three masks over the items (the split a data set carries)."""
-    return Split(*(mask.bool().nonzero().flatten() for mask in (train, val, test)))
+    first, second, third = (mask.bool().nonzero().flatten() for mask in (train, val, test))
+    return Split(first, second, third)
 
 
 def share(
@@ -96,8 +97,9 @@ def share(
     items = torch.arange(num_items) if among is None else among
     order = items[torch.randperm(len(items), generator=stream(seed, "split"))]
     first, second = round(train * len(items)), round((train + val) * len(items))
-    return Split(*(part.sort().values for part in (order[:first], order[first:second],
-                                                   order[second:])))  # fmt: skip
+    parts = (order[:first], order[first:second], order[second:])
+    chosen = [part.sort().values for part in parts]
+    return Split(chosen[0], chosen[1], chosen[2])
 
 
 def per_class(
@@ -149,9 +151,7 @@ def per_class(
     chosen = rest if test is None else rest[:test]
     if len(chosen) == 0:
         raise DataError(f"nothing is left for the test: {len(known)} items have a known class")
-    return Split(
-        order[place < train].sort().values, validation.sort().values, chosen.sort().values
-    )
+    return Split(order[place < train].sort().values, validation.sort().values, chosen.sort().values)
 
 
 def folds(y: Tensor, fold: int, *, num_folds: int = 10, seed: int = 0, val: int = 1) -> Split:
@@ -210,7 +210,7 @@ def hide(split: Split, seed: int, *, part: float = 0.2) -> Split:
     order = torch.randperm(len(split.test), generator=stream(seed, "hide"))
     count = round(part * len(order))
     if not 0 < count < len(order):
-        raise DataError(f"hiding a share of {part} of {len(order)} test items leaves one part empty")
+        raise DataError(f"hiding {part} of {len(order)} test items leaves one part empty")
     return Split(
         split.train,
         split.val,

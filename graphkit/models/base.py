@@ -76,7 +76,7 @@ _OFFERED = ("edge_weight", "edge_attr", "batch")
 
 
 def as_model(net: nn.Module) -> Model:
-    """Returns ``net`` itself if it is a model, else wraps it after the signature of its ``forward``.
+    """Returns ``net`` itself if it is a model, else wrapped after the signature of its ``forward``.
 
     A network with PyG's call ``(x, edge_index, ...)`` gets these two fields, and by name those of
     ``edge_weight``, ``edge_attr`` and ``batch`` that it takes and the batch carries.

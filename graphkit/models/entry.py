@@ -30,7 +30,8 @@ class ModelEntry:
     def load(self) -> Callable[..., Any]:
         """Returns the class, with the entry's settings filled in."""
         module, name = self.place.split(":")
-        cls: Callable[..., Any] = getattr(importlib.import_module(f"graphkit.models.{module}"), name)
+        home = importlib.import_module(f"graphkit.models.{module}")
+        cls: Callable[..., Any] = getattr(home, name)
         return partial(cls, **self.settings) if self.settings else cls
 
 

@@ -72,9 +72,9 @@ class _Framed(Model):
             else InputEncoder(dims.in_channels, dims.node_symbols, hidden_channels)
         )
         self.place = nn.Linear(encoding, hidden_channels) if encoding else None
+        self.drop = nn.Dropout(dropout)
         self.layers = nn.ModuleList(self.layer(hidden_channels) for _ in range(num_layers))
         self.norms = nn.ModuleList(self.norm(hidden_channels) for _ in range(num_layers))
-        self.drop = nn.Dropout(dropout)
         self.head = Head(hidden_channels, dims.out_channels)
 
     def layer(self, channels: int) -> nn.Module:
@@ -258,12 +258,10 @@ class GatedGCN(_Framed):
         self.edge_features = edge_features
         channels, symbols = (dims.edge_channels, dims.edge_symbols) if edge_features else (0, ())
         self.encode_edges = InputEncoder(channels, symbols, hidden_channels)
-        for layer in self.layers:
-            layer.drop.p = dropout
 
     def layer(self, channels: int) -> nn.Module:
         """The gated layer, which normalises by itself."""
-        return GatedGCNLayer(channels)
+        return GatedGCNLayer(channels, self.drop.p)
 
     def norm(self, channels: int) -> nn.Module:
         """Nothing: the layer does it."""

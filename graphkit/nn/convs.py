@@ -50,7 +50,7 @@ class InputLinear(nn.Linear):
 def _dropped_product(x: Tensor | SparseMatrix, lin: nn.Module, p: float, training: bool) -> Tensor:
     """``lin`` of ``x`` after dropout of its entries."""
     if isinstance(x, SparseMatrix):
-        return x.dropout(p, training=training) @ lin.weight.t()  # type: ignore[operator, union-attr]
+        return x.dropout(p, training=training) @ lin.weight.t()  # type: ignore[operator]
     return lin(nn.functional.dropout(x, p, training))
 
 
@@ -71,7 +71,7 @@ class SparseGCNConv(GCNConv):
         super().__init__(in_channels, out_channels, normalize=False)
         self.dropout = dropout
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: Tensor | SparseMatrix, adj: SparseMatrix
     ) -> Float[Tensor, "nodes channels"]:
         out = adj @ _dropped_product(x, self.lin, self.dropout, self.training)
@@ -97,7 +97,7 @@ class SparseSAGEConv(SAGEConv):
         super().__init__(in_channels, out_channels)
         self.dropout = dropout
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: Tensor | SparseMatrix, adj: SparseMatrix
     ) -> Float[Tensor, "nodes channels"]:
         if isinstance(x, SparseMatrix):
@@ -133,7 +133,7 @@ class SparseDirSAGEConv(DirGNNConv):
         super().__init__(SAGEConv(in_channels, out_channels, root_weight=False), alpha)
         self.dropout = dropout
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: Tensor | SparseMatrix, adj_in: SparseMatrix, adj_out: SparseMatrix
     ) -> Float[Tensor, "nodes channels"]:
         if isinstance(x, SparseMatrix):
@@ -172,7 +172,7 @@ class SparseGATConv(GATConv):
             in_channels, out_channels, heads, concat, dropout=dropout, add_self_loops=False
         )
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, x: Tensor | SparseMatrix, adj: SparseMatrix
     ) -> Float[Tensor, "nodes channels"]:
         h = _dropped_product(x, self.lin, self.dropout, self.training)

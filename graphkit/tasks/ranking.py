@@ -1,4 +1,4 @@
-"""Ranks of a true candidate among drawn ones. A tie counts half, so equal scores rank in the middle."""
+"""Ranks of a true candidate among drawn ones; ties count half: equal scores rank mid-way."""
 
 from __future__ import annotations
 

@@ -145,10 +145,7 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Returns whether it is time for the next save."""
-        return (
-            self.folder is not None
-            and time.monotonic() - self.last >= self.folder.every_seconds
-        )
+        return self.folder is not None and time.monotonic() - self.last >= self.folder.every_seconds
 
     def save(self, progress: Progress, *, now: bool = False) -> None:
         """Writes the state if it is time, or at once."""
@@ -281,12 +278,18 @@ def _unpacked(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _generators() -> dict[str, Any]:
-    kind, keys, place, has_normal, normal = np.random.get_state()
+    kind, keys, place, has_normal, normal = np.random.get_state(legacy=True)
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "torch": torch.get_rng_state(),
         "cuda": devices,
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), place, has_normal, normal),
+        "numpy": (
+            kind,
+            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            place,
+            has_normal,
+            normal,
+        ),
         "python": random.getstate(),
     }
 

@@ -85,8 +85,8 @@ def fit(
     training = replace(problem, batching=config.batching or problem.batching)
     checkpoint = Checkpoint(model, update)
     at = checkpoint.resume()
-    for row in at.history:
-        on_epoch(row)
+    for earlier in at.history:
+        on_epoch(earlier)
     with between_steps(checkpoint) as check:
         while not at.done:
             start = time.perf_counter()

@@ -43,7 +43,7 @@ class Supervised:
     """
 
     model: ModelFactory
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     decay: tuple[str, ...] = ()
     on_epoch: Callable[[dict[str, float]], Any] | None = dataclasses.field(
         default=None, compare=False, repr=False
@@ -59,7 +59,10 @@ class Supervised:
             named = list(model.named_parameters())
             chosen = [p for name, p in named if name.startswith(self.decay)]
             others = [p for name, p in named if not name.startswith(self.decay)]
-            groups = [{"params": chosen}, {"params": others, "weight_decay": 0.0}]
+            groups: list[dict[str, Any]] = [
+                {"params": chosen},
+                {"params": others, "weight_decay": 0.0},
+            ]
             update = GradientUpdate(model, problem.task, self.train, groups)
         watch = self.on_epoch or (lambda row: False)
         return fit(model, problem, self.train, update=update, on_epoch=watch)

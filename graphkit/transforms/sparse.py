@@ -155,4 +155,3 @@ def degree_weights(edge_index: Tensor, weight: Tensor | None, nodes: int, norm: 
         return weight / degree.masked_fill(degree == 0, 1.0)[destination]
     root = degree.rsqrt().masked_fill(degree == 0, 0.0)
     return root[source] * weight * root[destination]
-

@@ -382,6 +382,13 @@ def test_things_that_are_no_files(tmp_path: Path) -> None:
     assert len(found.rows) == 1
 
 
+def test_state_of_runs_in_flight_is_no_record(tmp_path: Path) -> None:
+    write(tmp_path, [record()])
+    (tmp_path / ".running" / "suite").mkdir(parents=True)
+    (tmp_path / ".running" / "suite" / "progress.json").write_text("{}")
+    assert load(tmp_path).unreadable == ()
+
+
 def test_damage_never_loses_a_file(tmp_path: Path) -> None:
     """300 records, each cut, flipped, swapped or filled with noise: read, or named."""
     draw = random.Random(0)
@@ -448,7 +455,8 @@ def test_hostile_names_stay_text_everywhere(tmp_path: Path, name: str) -> None:
     found = load(write(tmp_path, runs), problems=[name], experiments=[name], suites=[name])
     [row] = found.rows
     assert (row.problem, row.experiment, row.suites) == (name, name, (name,))
-    assert row.test is not None and row.test.n == 2
+    assert row.test is not None
+    assert row.test.n == 2
     text = found.markdown(tests=True)
     assert "<" not in text.replace("&lt;", "")
     table = [line for line in text.splitlines() if line.startswith("| ")]

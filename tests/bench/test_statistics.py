@@ -123,7 +123,7 @@ def test_pairs_with_too_few_seeds_take_no_power_from_the_others() -> None:
     """a, b on six seeds: p .03125. With c on two seeds only, the family is still one test."""
     scores = {
         "a": {seed: 1.0 + seed / 10 for seed in range(6)},
-        "b": {seed: 0.5 for seed in range(6)},
+        "b": dict.fromkeys(range(6), 0.5),
         "c": {0: 0.1, 1: 0.2},
     }
     found = compare_all(scores)

@@ -1,4 +1,4 @@
-"""All problems by name: ``load_problem("cora/public")``. Loads torch only when a problem is made."""
+"""All problems by name: ``load_problem("cora/public")``. Loads torch only to make a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalogue: streams."""
+"""Catalogue: streams of events, all under the protocol told in ``sources/interactions.py``."""
 
 from __future__ import annotations
 
@@ -6,4 +6,121 @@ from graphkit.data.catalogue.entry import Entry
 
 __all__ = ["STREAMS"]
 
-STREAMS: dict[str, Entry] = {}
+_JODIE = "Kumar et al., KDD 2019"
+
+STREAMS: dict[str, Entry] = {
+    "wikipedia/time": Entry(
+        source="jodie:interactions",
+        arguments=("wikipedia-plain",),
+        kind="events",
+        summary="Who edits which page of Wikipedia next; without the text features",
+        items=157_474,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        cite=_JODIE,
+    ),
+    "wikipedia/time-features": Entry(
+        source="jodie:interactions",
+        arguments=("wikipedia",),
+        kind="events",
+        summary="Who edits which page of Wikipedia next; 172 text features per event",
+        items=157_474,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        cite=_JODIE,
+    ),
+    "reddit/time": Entry(
+        source="jodie:interactions",
+        arguments=("reddit",),
+        kind="events",
+        summary="Who posts on which subreddit next; 172 text features per event",
+        items=672_447,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        cite=_JODIE,
+    ),
+    "mooc/time": Entry(
+        source="jodie:interactions",
+        arguments=("mooc",),
+        kind="events",
+        summary="What a student of an online course does next; 4 features per event",
+        items=411_749,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        cite=_JODIE,
+    ),
+    "lastfm/time": Entry(
+        source="jodie:interactions",
+        arguments=("lastfm",),
+        kind="events",
+        summary="Who listens to which artist next",
+        items=1_293_103,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        cite=_JODIE,
+    ),
+    "collegemsg/time": Entry(
+        source="interactions:members",
+        arguments=("collegemsg",),
+        kind="events",
+        summary="Who of a university writes to whom next",
+        items=59_835,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence="none stated (SNAP)",
+        cite="Panzarasa et al., 2009",
+    ),
+    "bitcoin-otc/time": Entry(
+        source="interactions:members",
+        arguments=("bitcoin-otc",),
+        kind="events",
+        summary="Which trader does a trader of Bitcoin OTC rate next; ratings are in msg",
+        items=35_592,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence="none stated (SNAP)",
+        cite="Kumar et al., ICDM 2016",
+    ),
+    "bitcoin-alpha/time": Entry(
+        source="interactions:members",
+        arguments=("bitcoin-alpha",),
+        kind="events",
+        summary="Which trader does a trader of Bitcoin Alpha rate next; ratings are in msg",
+        items=24_186,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence="none stated (SNAP)",
+        cite="Kumar et al., ICDM 2016",
+    ),
+    "mathoverflow/time": Entry(
+        source="interactions:members",
+        arguments=("mathoverflow",),
+        kind="events",
+        summary="Whom does a member answer next; in 23 % of the events, themselves",
+        items=506_550,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence="none stated (SNAP)",
+        cite="Paranjape et al., WSDM 2017",
+    ),
+    "numpy-commits/time": Entry(
+        source="commits:numpy_commits",
+        kind="events",
+        summary="Which file of NumPy does an author change next; files no longer alive among them",
+        items=76_098,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence="facts from the BSD-3-Clause history of numpy/numpy",
+        cite="numpy/numpy, commit 1f90bbb",
+    ),
+}

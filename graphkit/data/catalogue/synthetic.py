@@ -1,4 +1,4 @@
-"""Catalogue: synthetic."""
+"""Catalogue: problems made by the library itself; the data never depend on the run's seed."""
 
 from __future__ import annotations
 
@@ -6,4 +6,112 @@ from graphkit.data.catalogue.entry import Entry
 
 __all__ = ["SYNTHETIC"]
 
-SYNTHETIC: dict[str, Entry] = {}
+_BENCHMARK = "Dwivedi et al., JMLR 2023"
+_OWN = "made by graphkit"
+
+SYNTHETIC: dict[str, Entry] = {
+    "pattern/generated": Entry(
+        source="synthetic:pattern",
+        arguments=("generated",),
+        kind="graphs",
+        summary="Which nodes are of a planted pattern; 14,000 graphs as the paper draws them",
+        items=14_000,
+        edges=5_864.04,
+        features=1,
+        outputs=2,
+        metric="balanced_accuracy",
+        licence=_OWN,
+        cite=_BENCHMARK,
+    ),
+    "pattern/mini": Entry(
+        source="synthetic:pattern",
+        arguments=("mini",),
+        kind="graphs",
+        summary="Which nodes are of a planted pattern; 1,400 graphs",
+        items=1_400,
+        edges=5_878.90,
+        features=1,
+        outputs=2,
+        metric="balanced_accuracy",
+        licence=_OWN,
+        cite=_BENCHMARK,
+    ),
+    "cluster/generated": Entry(
+        source="synthetic:cluster",
+        arguments=("generated",),
+        kind="graphs",
+        summary="Which community each node is of; 12,000 graphs as the paper draws them",
+        items=12_000,
+        features=1,
+        outputs=6,
+        metric="balanced_accuracy",
+        licence=_OWN,
+        cite=_BENCHMARK,
+    ),
+    "cluster/mini": Entry(
+        source="synthetic:cluster",
+        arguments=("mini",),
+        kind="graphs",
+        summary="Which community each node is of; 1,400 graphs",
+        items=1_400,
+        edges=4_354.16,
+        features=1,
+        outputs=6,
+        metric="balanced_accuracy",
+        licence=_OWN,
+        cite=_BENCHMARK,
+    ),
+    "csl/generated": Entry(
+        source="synthetic:csl",
+        kind="graphs",
+        summary="Circular skip links with another numbering of nodes",
+        items=150,
+        edges=164.0,
+        features=0,
+        outputs=10,
+        licence=_OWN,
+        cite="Murphy et al., ICML 2019",
+        folds=5,
+    ),
+    "sbm/small": Entry(
+        source="synthetic:sbm",
+        arguments=("small",),
+        summary="Planted partition with features; 60/20/20 drawn",
+        items=1_000,
+        edges=14_640,
+        features=16,
+        outputs=5,
+        licence=_OWN,
+    ),
+    "power-law/small": Entry(
+        source="synthetic:power_law",
+        arguments=("small",),
+        summary="Degrees with a heavy tail, features; 20 per class, 500, 1000 drawn",
+        items=10_000,
+        edges=183_012,
+        features=64,
+        outputs=10,
+        licence=_OWN,
+    ),
+    "power-law/medium": Entry(
+        source="synthetic:power_law",
+        arguments=("medium",),
+        summary="The same with 200,000 nodes, for training out of core",
+        items=200_000,
+        edges=3_904_682,
+        features=64,
+        outputs=10,
+        licence=_OWN,
+    ),
+    "synthetic/events-small": Entry(
+        source="synthetic:events",
+        arguments=("events-small",),
+        kind="events",
+        summary="Sources that mostly act on their one favourite item",
+        items=10_000,
+        features=0,
+        outputs=1,
+        metric="mrr",
+        licence=_OWN,
+    ),
+}

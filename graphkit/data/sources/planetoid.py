@@ -153,12 +153,17 @@ def read(root: Path | None, name: str) -> Data:
     with reading(paths["ty"]):
         hot = _placed(_matrix(paths["ally"]), _matrix(paths["ty"]), test)
     count = len(x)
-    with reading(paths["y"]):
-        num_train = len(_matrix(paths["y"]))
+    with reading(paths["x"]):
+        num_train = _rows(paths["x"]).shape[0]
         if len(hot) != count or num_train + NUM_VAL > known.shape[0]:
             raise DataError(
                 f"{num_train} training, {known.shape[0]} known and {len(hot)} labelled nodes do "
                 f"not fit to {count} nodes"
+            )
+    for part, first in (("x", dense(_rows(paths["x"]))), ("y", _matrix(paths["y"]))):
+        if not torch.equal(first, (x if part == "x" else hot)[:num_train]):
+            raise DataError(
+                f"{paths[part]} does not repeat the first rows of the file of all nodes"
             )
     y = torch.where(hot.sum(dim=1) > 0, hot.argmax(dim=1), -1)
     with reading(paths["graph"]):

@@ -86,13 +86,16 @@ def test_masks_are_chosen_by_their_number() -> None:
 
 def test_an_error_names_the_file_once() -> None:
     path = Path("some/file")
-    with pytest.raises(DataError, match="^some/file is damaged .*ZeroDivisionError"), reading(path):
+    with (
+        pytest.raises(DataError, match=r"^some/file is damaged .*ZeroDivisionError"),
+        reading(path),
+    ):
         _ = 1 / 0
-    with pytest.raises(DataError, match="^some/file: too short$"), reading(path):
+    with pytest.raises(DataError, match=r"^some/file: too short$"), reading(path):
         raise DataError("too short")
-    with pytest.raises(DamagedFile, match="^some/file is short$"), reading(path):
+    with pytest.raises(DamagedFile, match=r"^some/file is short$"), reading(path):
         raise DamagedFile("some/file is short")
-    with pytest.raises(DataError, match="^some/file: no such"), reading(path):
+    with pytest.raises(DataError, match=r"^some/file: no such"), reading(path):
         raise SettingError("no such")
 
 

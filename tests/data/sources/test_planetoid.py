@@ -28,7 +28,7 @@ needs_data = pytest.mark.skipif(
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with a CiteSeer of 509 nodes, 3 words and 2 classes; the class is the node's parity."""
+    """A root with a CiteSeer of 509 nodes, 3 words and 2 classes; the class is the parity."""
     monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
     node = np.arange(COUNT)
@@ -99,8 +99,8 @@ def test_the_public_split_and_normalised_rows(root: Path) -> None:
 
 
 def test_the_missing_node_is_in_no_drawn_part(root: Path) -> None:
-    with pytest.raises(DataError, match="nothing is left"):  # 40 + 500 leave none of 508 for 1000
-        load_problem("citeseer/random", root, seed=0) and load_problem("citeseer/nothing", root)
+    with pytest.raises(DataError, match="nothing is left"):  # 40 and 500 leave none of 508
+        load_problem("citeseer/random", root)
     full = load_problem("citeseer/full", root)
     hidden = load_problem("citeseer/production", root, seed=1)
     for split in (full.split, hidden.split):
@@ -121,11 +121,11 @@ def test_geom_gcn_takes_the_split_of_the_seed(root: Path) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("kept", [0, 1, 20, 0.5, 0.99])
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9])
 def test_a_cut_file_is_refused_by_name(root: Path, part: str, kept: float) -> None:
     path = _folder(root) / f"ind.citeseer.{part}"
     content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(DataError, match="citeseer"):
         load_problem("citeseer/full", root)
 
@@ -141,6 +141,8 @@ def test_a_cut_file_is_refused_by_name(root: Path, part: str, kept: float) -> No
         ("graph", {"a": [1]}),
         ("graph", [1]),
         ("x", 3),
+        ("x", sp.csr_matrix((4, 3))),
+        ("x", sp.csr_matrix((4, 2))),
         ("tx", sp.csr_matrix((4, 2))),
         ("tx", sp.csr_matrix((9, 3))),
         ("allx", np.zeros((504, 3))),
@@ -149,13 +151,11 @@ def test_a_cut_file_is_refused_by_name(root: Path, part: str, kept: float) -> No
         ("ally", np.zeros(504)),
         ("ty", sp.csr_matrix((4, 2))),
         ("y", np.zeros((400, 2))),
+        ("y", np.zeros((4, 2))),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_by_name(root: Path, part: str, value: object) -> None:
     (_folder(root) / f"ind.citeseer.{part}").write_bytes(pickle.dumps(value, 4))
-    if part == "x":  # the training rows are the first of allx: the file itself is not needed
-        assert load_problem("citeseer/public", root).dims.in_channels == 3
-        return
     with pytest.raises(DataError, match="citeseer"):
         load_problem("citeseer/public", root)
 
