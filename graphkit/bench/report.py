@@ -41,7 +41,7 @@ def write(leaderboard: Leaderboard, path: Path, *, command: str | None = None) -
         StorageError: The file cannot be written.
     """
     if command is None:
-        command = f"graphkit leaderboard {_shown(leaderboard.folder)} --html {_shown(path)}"
+        command = f"graphkit report --results {_shown(leaderboard.folder)} --out {_shown(path)}"
     return write_whole(path, page(leaderboard, command=command).encode())
 
 
@@ -248,7 +248,9 @@ def _failures(leaderboard: Leaderboard) -> Markup:
     return element(
         "section",
         {"id": "failed"},
-        element("h2", {}, "Failed runs", element("small", {}, "no part of any mean above")),
+        element(
+            "h2", {}, "Failed runs", Markup(" "), element("small", {}, "no part of any mean above")
+        ),
         element(
             "div",
             {"class": "scroll"},

@@ -106,13 +106,13 @@ def cost_figure(board: Board, number: int, series: Mapping[str, int]) -> Markup:
         plots.Point(
             row.label,
             series[row.label],
-            row.seconds_per_run,
+            row.seconds_per_run or 0.0,
             row.test.mean,
             row.test.std,
             row.reported.value if row.reported and row.reported.column == "test" else None,
         )
         for row in board.rows
-        if row.test is not None and row.seconds_per_run
+        if row.test is not None and (row.seconds_per_run or 0) > 0
     ]
     if not points or board.metric is None:
         return Markup("")

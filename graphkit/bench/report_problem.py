@@ -40,7 +40,7 @@ def problem_section(
     digits = board_decimals(board)
     said = remarks(board)
     parts: list[str] = [
-        element("h2", {}, title, element("small", {}, heading(board))),
+        element("h2", {}, title, Markup(" "), element("small", {}, heading(board))),
         element(
             "div", {"class": "scroll"}, _scores(board, leaderboard.best(board), digits, series)
         ),

@@ -163,12 +163,14 @@ def _download(raw: Raw, tried: list[Path]) -> Path:
 
 def _retrieve(raw: Raw, target: Path, looked: str) -> Path:
     import logging
+    import sys
 
     import pooch
     import requests
 
     size = f" ({raw.bytes / 1e6:.1f} MB)" if raw.bytes else ""
     logging.getLogger("graphkit").warning("downloading %s%s from %s", raw.path, size, raw.url)
+    pooch.get_logger().setLevel("ERROR")  # what it would say has just been said
     process: pooch.processors.ExtractorProcessor | pooch.Decompress | None = None
     if raw.gzipped:
         process = pooch.Decompress(method="gzip", name=target.name)
@@ -182,14 +184,14 @@ def _retrieve(raw: Raw, target: Path, looked: str) -> Path:
             fname=f"{target.name}.download" if process else target.name,
             path=target.parent,
             processor=process,
-            progressbar=False,
+            progressbar=sys.stderr.isatty(),
         )
     except (OSError, ValueError, requests.RequestException) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(" (Caused")[0]
         raise DataNotFound(
             f"cannot fetch {raw.path} from {raw.url} ({reason}). Looked for:\n{looked}\n"
             "Put a copy at one of these places and run again."
-        ) from error
+        ) from None  # the chain of network errors says nothing more
     found = Path(got[0] if isinstance(got, list) else got)
     if not found.is_file():
         raise DataError(f"{raw.url} holds no file {raw.member or raw.path}")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from graphkit.data.compressed import csr
 from graphkit.errors import DataError
 
 __all__ = ["read_pickle", "unpickle"]
@@ -95,7 +96,7 @@ def unpickle(content: bytes, name: str) -> Any:
     machine = _Machine()
     try:
         return machine.run(content)
-    except _RefusedError as error:
+    except (_RefusedError, DataError) as error:
         reason = str(error)
     except Exception as error:  # a damaged pickle can fail anywhere: the answer is the same
         reason = f"it is damaged ({type(error).__name__} at opcode {machine.steps})"
@@ -250,22 +251,13 @@ def _fill_matrix(matrix: sp.csr_matrix, state: Any) -> None:
     if type(state) is not dict:
         raise _RefusedError("a CSR matrix has no state")
     shape: Any = state.get("_shape")
-    parts: list[Any] = [state.get(name) for name in ("indptr", "indices", "data")]
-    if type(shape) is not tuple or [type(side) for side in shape] != [int, int]:
-        raise _RefusedError("a CSR matrix has no shape")
-    if not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
-        raise _RefusedError("a CSR matrix lacks one of its arrays")
-    if min(shape) < 0 or max(shape) >= 2**31 or len(parts[0]) != shape[0] + 1:
-        raise _RefusedError("a CSR matrix is not of the shape it says")
-    if not all(part.dtype.kind in "iu" for part in parts[:2]):
-        raise _RefusedError("a CSR matrix has places that are no whole numbers")
-    # copied: a later opcode could still change the arrays after they were checked
-    pointers, places, values = (part.astype(part.dtype.newbyteorder("="), copy=True)
-                                for part in parts)  # fmt: skip
-    matrix.resize((0, shape[1]))
-    matrix.resize(shape)
-    matrix.indptr, matrix.indices, matrix.data = pointers, places, values
-    matrix.check_format(full_check=True)
+    data, indices, indptr = parts = [state.get(name) for name in ("data", "indices", "indptr")]
+    if type(shape) is not tuple or not all(isinstance(part, np.ndarray) for part in parts):
+        raise _RefusedError("a CSR matrix lacks its shape or one of its arrays")
+    # a copy: a later opcode could still change the arrays after they were checked
+    checked = csr(data, indices, indptr, shape)
+    matrix.resize(checked.shape)
+    matrix.data, matrix.indices, matrix.indptr = checked.data, checked.indices, checked.indptr
 
 
 _ARGUMENT_IS_VALUE = frozenset(

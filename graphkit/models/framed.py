@@ -15,6 +15,7 @@ from torch_geometric.nn import GINConv
 from graphkit.models.base import Model
 from graphkit.nn import (
     BatchNorm,
+    Dropout,
     GatedGCNLayer,
     Head,
     InputEncoder,
@@ -72,7 +73,7 @@ class _Framed(Model):
             else InputEncoder(dims.in_channels, dims.node_symbols, hidden_channels)
         )
         self.place = nn.Linear(encoding, hidden_channels) if encoding else None
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.layers = nn.ModuleList(self.layer(hidden_channels) for _ in range(num_layers))
         self.norms = nn.ModuleList(self.norm(hidden_channels) for _ in range(num_layers))
         self.head = Head(hidden_channels, dims.out_channels)

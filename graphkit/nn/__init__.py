@@ -9,6 +9,7 @@ from graphkit.nn.convs import (
     SparseSAGEConv,
 )
 from graphkit.nn.diagnostics import smoothness
+from graphkit.nn.dropout import Dropout, dropout
 from graphkit.nn.gated_conv import GatedGCNLayer
 from graphkit.nn.input_encoder import InputEncoder
 from graphkit.nn.norm import BatchNorm
@@ -17,6 +18,7 @@ from graphkit.nn.readout import Head, Readout, pool
 __all__ = [
     "AdaptiveHops",
     "BatchNorm",
+    "Dropout",
     "GatedGCNLayer",
     "Head",
     "InputEncoder",
@@ -26,6 +28,7 @@ __all__ = [
     "SparseGATConv",
     "SparseGCNConv",
     "SparseSAGEConv",
+    "dropout",
     "pool",
     "smoothness",
 ]

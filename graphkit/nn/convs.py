@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn import DirGNNConv, GATConv, GCNConv, SAGEConv
 
+from graphkit.nn.dropout import Dropout, dropout
 from graphkit.sparse import SparseMatrix
 
 __all__ = [
@@ -38,7 +39,7 @@ class InputLinear(nn.Linear):
         self, in_channels: int, out_channels: int, *, dropout: float = 0.0, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, bias=bias)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor | SparseMatrix) -> Float[Tensor, "nodes channels"]:
         if isinstance(x, SparseMatrix):
@@ -51,7 +52,7 @@ def _dropped_product(x: Tensor | SparseMatrix, lin: nn.Module, p: float, trainin
     """``lin`` of ``x`` after dropout of its entries."""
     if isinstance(x, SparseMatrix):
         return x.dropout(p, training=training) @ lin.weight.t()  # type: ignore[operator]
-    return lin(nn.functional.dropout(x, p, training))
+    return lin(dropout(x, p, training))
 
 
 class SparseGCNConv(GCNConv):
@@ -107,7 +108,7 @@ class SparseSAGEConv(SAGEConv):
             if self.lin_l.bias is not None:
                 near = near + self.lin_l.bias
             return near + x @ self.lin_r.weight.t()
-        x = nn.functional.dropout(x, self.dropout, self.training)
+        x = dropout(x, self.dropout, self.training)
         if self.lin_l.weight.shape[0] < self.lin_l.weight.shape[1]:
             near = adj @ (x @ self.lin_l.weight.t())
             return near + self.lin_l.bias + self.lin_r(x)
@@ -139,7 +140,7 @@ class SparseDirSAGEConv(DirGNNConv):
         if isinstance(x, SparseMatrix):
             x = x.dropout(self.dropout, training=self.training)
         else:
-            x = nn.functional.dropout(x, self.dropout, self.training)
+            x = dropout(x, self.dropout, self.training)
         near_in, near_out = self.conv_in.lin_l, self.conv_out.lin_l
         out = self.alpha * (adj_out @ (x @ near_out.weight.t()) + near_out.bias)
         out = out + (1 - self.alpha) * (adj_in @ (x @ near_in.weight.t()) + near_in.bias)
@@ -181,7 +182,7 @@ class SparseGATConv(GATConv):
         source, destination = adj.columns, adj.rows
         score = to_source.index_select(0, source) + to_destination.index_select(0, destination)
         alpha = edge_softmax(nn.functional.leaky_relu(score, self.negative_slope), adj)
-        alpha = nn.functional.dropout(alpha, self.dropout, self.training)
+        alpha = dropout(alpha, self.dropout, self.training)
         out: Tensor = _WeightedSum.apply(alpha, h, adj)
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         return out if self.bias is None else out + self.bias

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from graphkit.nn.dropout import Dropout
 from graphkit.nn.norm import BatchNorm
 
 __all__ = ["GatedGCNLayer"]
@@ -40,7 +41,7 @@ class GatedGCNLayer(nn.Module):
         self.E = nn.Linear(channels, channels)
         self.norm_nodes = BatchNorm(channels)
         self.norm_edges = BatchNorm(channels)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(
         self,

@@ -103,11 +103,14 @@ class Task(ABC):
         """Returns metrics and mean loss over the selected rows of all batches of a part."""
         if not batches:
             return dict.fromkeys(self.higher_is_better, float("nan"))
-        answers = torch.cat([rows for rows, _ in batches])
-        target = torch.cat([rows for _, rows in batches])
+        answers, target = batches[0] if len(batches) == 1 else _joined(batches)
         scores = self.metrics(answers, target)
         scores["loss"] = float(self.compare(answers, target))
         for name in self.batch_means:
             parts = [METRICS[name](*pair) for pair in batches if len(pair[1])]
             scores[f"{name}_batch_mean"] = sum(parts) / len(parts) if parts else float("nan")
         return scores
+
+
+def _joined(batches: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([rows for rows, _ in batches]), torch.cat([rows for _, rows in batches])

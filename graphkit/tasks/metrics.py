@@ -31,14 +31,20 @@ class Metric:
         Raises:
             DataError: A prediction is not a number.
         """
-        bad = (torch.isnan(answers) | torch.isposinf(answers)).reshape(len(answers), -1).any(dim=1)
-        if bool(bad.any()):
-            row = int(bad.nonzero()[0])
-            raise DataError(
-                f"the prediction in row {row} is {answers[row].flatten().tolist()[:8]}; "
-                "a score needs finite numbers. Lower the learning rate or clip gradients."
-            )
+        if not bool(torch.isfinite(answers.sum())):  # a sum is finite only if every entry is
+            _refuse_undefined(answers)
         return self.function(answers, target)
+
+
+def _refuse_undefined(answers: Tensor) -> None:
+    """Raises unless the only entries that are not finite are at minus infinity: absent ones."""
+    bad = (torch.isnan(answers) | torch.isposinf(answers)).reshape(len(answers), -1).any(dim=1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        raise DataError(
+            f"the prediction in row {row} is {answers[row].flatten().tolist()[:8]}; "
+            "a score needs finite numbers. Lower the learning rate or clip gradients."
+        )
 
 
 def metric(name: str) -> Metric:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graphkit.data.problem import Problem
 from graphkit.errors import DataError
-from graphkit.models.base import as_model
+from graphkit.models.base import Model, as_model
 
 __all__ = ["evaluate", "predict"]
 
@@ -30,15 +30,14 @@ def evaluate(net: nn.Module, problem: Problem, part: str) -> dict[str, float]:
     items = problem.items(part)
     if len(items) == 0:
         raise DataError(f"the {part!r} part of {problem.name} is empty: there is nothing to score")
-    model = as_model(net).to(problem.device)
-    was_training = model.training
-    model.eval()
+    model, was_training = _ready(net, problem)
     rows: list[tuple[Tensor, Tensor]] = []
     for batch in problem.batches(part, model):
         answers, target = problem.task.select(model(batch), batch)
         rows.append((answers.detach().cpu(), target.cpu()))
         model.observe(batch)
-    model.train(was_training)
+    if was_training:
+        model.train()
     scores = problem.task.scores(rows)
     for name, group in problem.split.groups.items():
         chosen = torch.isin(items, group)
@@ -61,9 +60,7 @@ def predict(net: nn.Module, problem: Problem, part: str = "all") -> Tensor:
     Shape:
         ``(items, answers)``.
     """
-    model = as_model(net).to(problem.device)
-    was_training = model.training
-    model.eval()
+    model, was_training = _ready(net, problem)
     rows = []
     for batch in problem.batches(part, model):
         prediction = model(batch)
@@ -71,5 +68,18 @@ def predict(net: nn.Module, problem: Problem, part: str = "all") -> Tensor:
             prediction = prediction[batch.seeds]
         rows.append(prediction.cpu())
         model.observe(batch)
-    model.train(was_training)
+    if was_training:
+        model.train()
     return torch.cat(rows)
+
+
+def _ready(net: nn.Module, problem: Problem) -> tuple[Model, bool]:
+    """The model on the problem's device in evaluation mode, and whether it was in training."""
+    model = as_model(net)
+    first = next(model.parameters(), None)
+    if first is None or first.device != torch.device(problem.device):
+        model = model.to(problem.device)
+    was_training = model.training
+    if was_training:
+        model.eval()
+    return model, was_training

@@ -90,7 +90,8 @@ def fit(
     with between_steps(checkpoint) as check:
         while not at.done:
             start = time.perf_counter()
-            model.train()
+            if not model.training:
+                model.train()
             if at.step == 0:
                 model.reset_state()
             for batch in training.batches(

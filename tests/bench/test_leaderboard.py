@@ -491,6 +491,23 @@ def test_sql_in_names_of_files_and_folders_is_only_a_name(tmp_path: Path) -> Non
     assert found.unreadable == ()
 
 
+def test_name_of_a_file_is_no_pattern(tmp_path: Path) -> None:
+    for seed, name in enumerate(["a*.json", "ab.json", "a?.json", "[a]b.json"]):
+        (tmp_path / name).write_text(json.dumps(record(seed=seed)))
+    found = load(tmp_path)
+    assert found.rows[0].seeds == (0, 1, 2, 3)
+    assert found.duplicates == ()
+
+
+def test_tiny_p_value_is_escaped_in_markdown(tmp_path: Path) -> None:
+    runs = [
+        record(name, seed=seed, score=level + seed / 1000)
+        for name, level in (("a", 0.9), ("b", 0.5))
+        for seed in range(20)
+    ]
+    assert "| &lt; 0.0001 |" in load(write(tmp_path, runs)).markdown(tests=True)
+
+
 def test_formula_in_a_name_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:
     found = load(write(tmp_path, [record("=HYPERLINK(1)"), record("@x"), record("b", seed=1)]))
     rows = list(csv.DictReader(io.StringIO(found.csv())))

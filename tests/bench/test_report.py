@@ -194,8 +194,7 @@ def test_any_value_in_any_field_makes_a_page(tmp_path: Path) -> None:
     runs = []
     for key in record():
         for number, value in enumerate(values):
-            # one problem for each, so that each is drawn by itself
-            runs.append(record("gcn", f"{key}/{number}") | {key: value})
+            runs.append(record(f"gcn-{number}", f"{key}/any") | {key: value})
     for history in (
         {"epoch": [0, 1], "val_accuracy": [None, None]},
         {"epoch": [], "val_accuracy": []},
@@ -252,7 +251,7 @@ def test_page_is_written_whole(tmp_path: Path) -> None:
     assert [one.name for one in path.parent.iterdir()] == ["page.html"]
     text = path.read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
-    assert "graphkit leaderboard results --html page.html" in text
+    assert "graphkit report --results results --out page.html" in text
     assert str(tmp_path) not in text
     with pytest.raises(StorageError, match="cannot write"):
         report.write(found, tmp_path / "results")
@@ -285,6 +284,14 @@ def test_straggler_leaves_the_scale_to_the_others() -> None:
     assert plots.stragglers(points[:3], higher_is_better=True) == set()
     # where lower is better, 0.5 is the best of them and stays
     assert "d" not in plots.stragglers(points, higher_is_better=False)
+
+
+def test_dollars_in_a_name_make_no_formula() -> None:
+    name = "$a_1$ & <b>"
+    points = [plots.Point(name, 0, 1.0, 0.8, 0.01, None)]
+    assert ">$a_1$ &amp; &lt;b&gt;<" in plots.cost_plot(points, "accuracy", True, "cost-0")
+    curve = plots.Curve(name, 0, [0.0, 1.0], [0.1, 0.2], [0.1, 0.2], [0.1, 0.2])
+    assert ">$a_1$ &amp; &lt;b&gt;<" in plots.curve_plot([curve], "accuracy", True, "curve-0")
 
 
 def overlaps(boxes: list[Any]) -> int:

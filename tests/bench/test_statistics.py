@@ -103,14 +103,14 @@ def test_effect_is_mean_over_deviation_of_the_differences() -> None:
 
 
 def test_last_bit_makes_no_rank() -> None:
-    """All differences are one hundredth, up to rounding: five ties and the sign decides."""
-    scores = {0: 0.81, 1: 0.82, 2: 0.83, 3: 0.84, 4: 0.85, 5: 0.86}
-    signs = [1, 1, 1, 1, 1, -1]
-    other = {seed: score - 0.01 * signs[seed] for seed, score in scores.items()}
-    assert (
-        paired_test(scores, other).p
-        == paired_test({seed: float(signs[seed]) for seed in scores}, dict.fromkeys(scores, 0.0)).p
-    )
+    """All differences are one hundredth, up to rounding: whichever is negative, the p is one."""
+    scores = {0: 0.81, 1: 0.82, 2: 0.83, 3: 0.84, 4: 0.85, 5: 0.86, 6: 0.57}
+    assert len({score - (score - 0.01) for score in scores.values()}) > 1
+    found = set()
+    for negative in scores:
+        other = {s: score + (0.01 if s == negative else -0.01) for s, score in scores.items()}
+        found.add(paired_test(scores, other).p)
+    assert len(found) == 1
 
 
 def test_equal_scores() -> None:

@@ -619,6 +619,9 @@ NODES: dict[str, Entry] = {
         _DEBIAN_DEPS, summary="Packages of Debian 12, by section; 10/10/80 by source", features=509
     ),
     "debian-deps/plain-words": replace(
-        _DEBIAN_DEPS, summary="The same without the words that tell the section", features=451
+        _DEBIAN_DEPS,
+        source="debian:debian_deps_plain_words",
+        summary="The same without the words that tell the section",
+        features=451,
     ),
 }

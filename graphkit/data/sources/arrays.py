@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor
@@ -18,7 +17,7 @@ from graphkit.data.check import check_edges
 from graphkit.data.split import Split, by_masks
 from graphkit.errors import DataError, GraphkitError
 
-__all__ = ["as_edges", "chosen_masks", "csr", "dense", "read_npz", "reading", "row_normalised"]
+__all__ = ["as_edges", "chosen_masks", "dense", "read_npz", "reading", "row_normalised"]
 
 Array = np.ndarray[Any, Any]
 MAX_BYTES = 2**32  # unpacked arrays of one file, and a feature matrix when written out
@@ -49,7 +48,8 @@ def read_npz(path: Path, *names: str) -> dict[str, Array]:
     Raises:
         DataError: The file is damaged, or an array is missing, of objects or too large.
     """
-    with reading(path), np.load(path, allow_pickle=False) as archive:
+    # opened here: NumPy leaves a file of its own open when it is no archive
+    with reading(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         absent = [name for name in names if name not in archive.files]
         if absent:
             raise DataError(f"{path} holds no array {absent[0]!r}, only {sorted(archive.files)}")
@@ -58,29 +58,6 @@ def read_npz(path: Path, *names: str) -> dict[str, Array]:
         if size > MAX_BYTES:
             raise DataError(f"{path} unpacks to {size} bytes; at most {MAX_BYTES} are read")
         return {name: archive[name] for name in names}
-
-
-def csr(data: Array, indices: Array, indptr: Array, shape: npt.ArrayLike) -> sp.csr_matrix:
-    """Returns a checked CSR matrix.
-
-    Args:
-        data: Its non-zero entries.
-        indices: Column of each.
-        indptr: Where each row begins, and the end.
-        shape: Rows and columns.
-
-    Raises:
-        DataError: The four do not fit together.
-    """
-    rows, columns = (int(side) for side in np.asarray(shape).reshape(-1))
-    if rows < 0 or len(indptr) != rows + 1:
-        raise DataError(f"indptr has {len(indptr)} entries; expected {rows + 1} for {rows} rows")
-    try:
-        matrix = sp.csr_matrix((data, indices, indptr), shape=(rows, columns))
-        matrix.check_format(full_check=True)  # toarray() would write outside its memory
-    except ValueError as error:
-        raise DataError(f"a CSR matrix is damaged: {error}") from None
-    return matrix
 
 
 def dense(matrix: sp.csr_matrix) -> Tensor:

@@ -177,10 +177,8 @@ def read_pages(path: Path) -> tuple[Tensor, Tensor]:
         DataError: The file is not such a table.
     """
     with reading(path):
-        text = _body(path).replace("\t", ",")
+        text = "\n".join(_lines(path)).replace("\t", ",")
         table = np.loadtxt(io.StringIO(text), np.float32, delimiter=",", ndmin=2, comments=None)
-        if table.shape[1] < 3:
-            raise DataError(f"{path} has {table.shape[1]} columns; expected node, features, class")
         order = _places(table[:, 0].astype(np.int64))
         answers = table[order, -1].astype(np.int64)
         return torch.from_numpy(table[order, 1:-1]), torch.from_numpy(answers)
@@ -196,8 +194,7 @@ def read_words(path: Path) -> tuple[Tensor, Tensor]:
         DataError: The file is not such a table.
     """
     with reading(path):
-        lines = [line.split("\t") for line in _body(path).splitlines()]
-        nodes, words, answers = zip(*lines, strict=True)
+        nodes, words, answers = zip(*(line.split("\t") for line in _lines(path)), strict=True)
         order = _places(np.array(nodes, dtype=np.int64))
         lists = [text.split(",") for text in words]
         columns = np.array([word for some in lists for word in some], dtype=np.int64)
@@ -209,12 +206,12 @@ def read_words(path: Path) -> tuple[Tensor, Tensor]:
         return x, torch.from_numpy(np.array(answers, dtype=np.int64)[order])
 
 
-def _body(path: Path) -> str:
-    """The text of a file without its heading."""
-    _, _, text = path.read_text(encoding="ascii").partition("\n")
-    if not text.strip():
-        raise DataError(f"{path} holds no line below its heading")
-    return text
+def _lines(path: Path) -> list[str]:
+    """The lines of a file below its heading: three fields each."""
+    lines = path.read_text(encoding="ascii").splitlines()[1:]
+    if not lines or any(line.count("\t") != 2 for line in lines):
+        raise DataError(f"{path} holds no lines of three fields below its heading")
+    return lines
 
 
 def _places(nodes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

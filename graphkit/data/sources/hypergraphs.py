@@ -16,9 +16,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data.check import check_edges
+from graphkit.data.compressed import csr
 from graphkit.data.fetch import Raw, fetch
 from graphkit.data.problem import Problem
-from graphkit.data.sources.arrays import csr, dense, read_npz, reading, row_normalised
+from graphkit.data.sources.arrays import dense, read_npz, reading, row_normalised
 from graphkit.data.sources.node_problem import node_problem
 from graphkit.data.split import Split, hide, per_class
 from graphkit.errors import DataError

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -18,6 +19,7 @@ from torch_geometric.data import Data
 from graphkit.data.fetch import Raw, fetch
 from graphkit.data.problem import Problem
 from graphkit.data.sources.arrays import MAX_BYTES, as_edges, reading
+from graphkit.data.sources.mat_files import read_mat
 from graphkit.data.sources.node_problem import node_problem
 from graphkit.data.split import share
 from graphkit.errors import DataError
@@ -78,9 +80,10 @@ def read_facebook(path: Path) -> Data:
         DataError: The file cannot be used.
     """
     with reading(path):
-        network, people = _read_mat(path, "A", "local_info")
-        links = network.tocoo()
-        told = people.astype(np.int64)
+        network, people = read_mat(path, "A", "local_info")
+        if not sp.issparse(network) or sp.issparse(people):
+            raise DataError("A has to be a sparse matrix and local_info a full one")
+        links, told = network.tocoo(), people.astype(np.int64)
         if told.ndim != 2 or told.shape[1] <= GENDER or len(told) != links.shape[0]:
             raise DataError(f"local_info has shape {told.shape}, A {links.shape}")
         pairs = np.stack([links.row, links.col], axis=1)
@@ -98,20 +101,10 @@ def read_genius(path: Path) -> Data:
         DataError: The file cannot be used.
     """
     with reading(path):
-        edges, features, label = _read_mat(path, "edge_index", "node_feat", "label")
+        edges, features, label = read_mat(path, "edge_index", "node_feat", "label")
         x = torch.from_numpy(features.astype(np.float32))
         y = torch.from_numpy(label.astype(np.int64).reshape(-1))
         return Data(x=x, edge_index=as_edges(edges.astype(np.int64).T, len(x)), y=y)
-
-
-def _read_mat(path: Path, *names: str) -> list[Any]:
-    from scipy.io import loadmat
-
-    content = loadmat(path, variable_names=list(names))
-    absent = [name for name in names if name not in content]
-    if absent:
-        raise DataError(f"{path} holds no variable {absent[0]!r}")
-    return [content[name] for name in names]
 
 
 def _one_hot(columns: np.ndarray[Any, Any]) -> Tensor:

@@ -315,7 +315,8 @@ def molecule_net(root: Path | None, seed: int, name: str) -> Problem:
             f'{name} is a table of SMILES, which rdkit reads: pip install "graphkit[chem]"'
         )
     table = MOLECULE_NET[name]
-    graphs = _from_smiles(path, table)
+    with reading(path):
+        graphs = _from_smiles(path, table)
     symbols, bonds = _smiles_symbols()
     task: Task = (
         GraphRegression(measures=("rmse", "mae"), square=True)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
+from graphkit.data.check import check_edges
 from graphkit.data.fetch import Raw, fetch
 from graphkit.data.problem import Problem
 from graphkit.data.sources.arrays import chosen_masks, read_npz, reading
@@ -55,8 +57,8 @@ def files(name: str) -> tuple[Raw, ...]:
 def motifs(root: Path | None, seed: int, name: str) -> Problem:
     """A base graph with motifs attached; the class of a node is its place in a motif.
 
-    ``edge_gt`` is 1 where an edge is one of a motif: the explanation that is sought. No model
-    may read it.
+    ``edge_gt`` is 1 where an edge is one of a motif, in both directions: the explanation that is
+    sought. No model may read it.
 
     Args:
         root: A folder to look in first.
@@ -77,16 +79,31 @@ def read(path: Path) -> tuple[Data, Split]:
 
     Raises:
         DataError: The file cannot be used.
+
+    Differs:
+        The file marks a motif's link in one of its two directions alone; here both are marked.
     """
     arrays = read_npz(path, *KEYS)
     with reading(path):
+        x = torch.from_numpy(arrays["x"].astype(np.float32))
+        edges = torch.from_numpy(arrays["edge_index"].astype(np.int64))
+        truth = torch.from_numpy(arrays["edge_gt"].astype(np.int64))
+        check_edges(edges, len(x))
+        if truth.shape != edges.shape[1:]:
+            raise DataError(f"edge_gt has shape {tuple(truth.shape)}; expected one per edge")
         data = Data(
-            x=torch.from_numpy(arrays["x"].astype(np.float32)),
-            edge_index=torch.from_numpy(arrays["edge_index"].astype(np.int64)),
+            x=x,
+            edge_index=edges,
             y=torch.from_numpy(arrays["y"].astype(np.int64)),
-            edge_gt=torch.from_numpy(arrays["edge_gt"].astype(np.int64)),
+            edge_gt=_both_ways(edges, truth, len(x)),
         )
-        if data.edge_gt.shape != data.edge_index.shape[1:]:
-            raise DataError(f"edge_gt has shape {tuple(data.edge_gt.shape)}; expected one per edge")
         masks = [arrays[key][None] for key in KEYS[4:]]
         return data, chosen_masks(masks, 0, len(data.x))
+
+
+def _both_ways(edges: Tensor, truth: Tensor, num_nodes: int) -> Tensor:
+    """1 where an edge or its opposite is marked."""
+    link = edges.amin(dim=0) * num_nodes + edges.amax(dim=0)
+    _, number = link.unique(return_inverse=True)
+    marked = torch.zeros_like(truth).scatter_reduce_(0, number, truth, "amax")
+    return marked[number]

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import remove_self_loops, subgraph
 
+from graphkit.data.compressed import csr
 from graphkit.data.fetch import Raw, fetch
 from graphkit.data.problem import Problem
-from graphkit.data.sources.arrays import as_edges, csr, dense, read_npz, reading
+from graphkit.data.sources.arrays import as_edges, dense, read_npz, reading
 from graphkit.data.sources.node_problem import node_problem
 from graphkit.data.split import per_class
 from graphkit.errors import DataError

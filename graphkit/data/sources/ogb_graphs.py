@@ -23,7 +23,7 @@ from graphkit.data.sources.joined import check_symbols, graph_set
 from graphkit.data.sources.ogb_checksums import SHA256
 from graphkit.data.sources.tables import read_numbers, read_table
 from graphkit.data.split import Split
-from graphkit.errors import unknown_name
+from graphkit.errors import DataError, unknown_name
 from graphkit.tasks import Dims, GraphClassification, GraphRegression, MultilabelGraphs, Task
 
 __all__ = ["files", "property_prediction", "read", "read_split"]
@@ -119,7 +119,22 @@ def read_split(tables: dict[str, Raw], split: str, root: Path | None) -> Split:
 
 
 def joined_edges(edges: Tensor, edge_counts: Tensor, sizes: Tensor) -> Tensor:
-    """Returns edges numbered within each graph as ``(2, edges)`` numbered through."""
+    """Returns edges numbered within each graph as ``(2, edges)`` numbered through.
+
+    Args:
+        edges: Of all graphs, ``(edges, 2)``.
+        edge_counts: Edges of each graph.
+        sizes: Nodes of each graph.
+
+    Raises:
+        DataError: The counts are not those of the edges, or not as many as the sizes.
+    """
+    listed = int(edge_counts.sum())
+    if len(edge_counts) != len(sizes) or listed != len(edges) or int(edge_counts.min()) < 0:
+        raise DataError(
+            f"num-edge-list counts {listed} edges of {len(edge_counts)} graphs; expected the "
+            f"{len(edges)} edges of {len(sizes)} graphs"
+        )
     shift = (sizes.cumsum(0) - sizes).repeat_interleave(edge_counts)
     return edges.t() + shift
 

@@ -23,7 +23,6 @@ from graphkit.data.problem import Problem
 from graphkit.data.sources.arrays import (
     as_edges,
     chosen_masks,
-    csr,
     dense,
     read_npz,
     reading,
@@ -152,19 +151,16 @@ def read(root: Path | None, name: str) -> Data:
         x = _placed(dense(known), dense(tested), test)
     with reading(paths["ty"]):
         hot = _placed(_matrix(paths["ally"]), _matrix(paths["ty"]), test)
-    count = len(x)
-    with reading(paths["x"]):
-        num_train = _rows(paths["x"]).shape[0]
-        if len(hot) != count or num_train + NUM_VAL > known.shape[0]:
-            raise DataError(
-                f"{num_train} training, {known.shape[0]} known and {len(hot)} labelled nodes do "
-                f"not fit to {count} nodes"
-            )
-    for part, first in (("x", dense(_rows(paths["x"]))), ("y", _matrix(paths["y"]))):
-        if not torch.equal(first, (x if part == "x" else hot)[:num_train]):
-            raise DataError(
-                f"{paths[part]} does not repeat the first rows of the file of all nodes"
-            )
+    count, first_x, first_y = len(x), dense(_rows(paths["x"])), _matrix(paths["y"])
+    num_train = len(first_x)
+    if len(hot) != count or num_train + NUM_VAL > known.shape[0]:
+        raise DataError(
+            f"{paths['x']}: {num_train} training, {known.shape[0]} known and {len(hot)} labelled "
+            f"nodes do not fit to {count} nodes"
+        )
+    for path, first, whole in ((paths["x"], first_x, x), (paths["y"], first_y, hot)):
+        if not torch.equal(first, whole[:num_train]):
+            raise DataError(f"{path} does not repeat the first rows of the file of all nodes")
     y = torch.where(hot.sum(dim=1) > 0, hot.argmax(dim=1), -1)
     with reading(paths["graph"]):
         links = _links(read_pickle(paths["graph"]))
@@ -190,8 +186,7 @@ def _rows(path: Path) -> sp.csr_matrix:
     value = read_pickle(path)
     if not sp.issparse(value):
         raise DataError(f"{path} holds a {type(value).__name__}; expected a CSR matrix")
-    with reading(path):
-        return csr(value.data, value.indices, value.indptr, value.shape)
+    return value
 
 
 def _matrix(path: Path) -> Tensor:

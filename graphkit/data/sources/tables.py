@@ -6,7 +6,6 @@ import gzip
 import io
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,7 @@ def read_table(
     skip: int = 0,
     columns: tuple[int, ...] | None = None,
     missing: bool = False,
-) -> np.ndarray[Any, Any]:
+) -> np.ndarray:
     """Returns the numbers of a table, ``(rows, columns)``.
 
     Args:
@@ -57,8 +56,8 @@ def read_table(
         text = read_bytes(path).decode("utf-8")
         if missing:
             text = _filled(text)
-        if not text.strip():
-            raise ValueError("the file is empty")
+        if not "\n".join(text.split("\n", skip)[skip:]).strip():
+            raise ValueError("it has no row")
         return np.loadtxt(
             io.StringIO(text),
             dtype=dtype,

@@ -81,7 +81,8 @@ class PickledTensor:
             reach = self.offset + sum(
                 (side - 1) * step for side, step in zip(self.shape, self.stride, strict=True)
             )
-            if math.prod(self.shape) and reach >= len(flat):
+            count = math.prod(self.shape)
+            if count > len(flat) or (count > 0 and reach >= len(flat)):
                 raise ValueError(f"its shape {self.shape} reaches beyond {len(flat)} numbers")
             return flat.as_strided(self.shape, self.stride, self.offset).contiguous()
         except (ValueError, IndexError, RuntimeError) as error:
@@ -150,6 +151,11 @@ class _TensorMachine(_Machine):
                 raise _RefusedError(f"it has more than {MAX_STEPS} opcodes")
         raise _RefusedError("it ends too early")
 
+    def result(self) -> Any:
+        if isinstance(self.stack[-1], _Storage):
+            raise _RefusedError("it holds a storage without a tensor")
+        return super().result()
+
     def name(self, module: Any, attribute: Any) -> None:
         if (module, attribute) in NAMES:
             self.stack.append(NAMES[module, attribute])
@@ -191,6 +197,8 @@ class _TensorMachine(_Machine):
             if type(state) is not dict:
                 raise _RefusedError("a COO matrix has no state")
             self.stack[-1].update(state)
+            if "coords" in state:  # as newer versions of scipy save it
+                self.stack[-1].update(zip(("row", "col"), state["coords"], strict=True))
         else:
             super().build(None)
 
@@ -211,7 +219,7 @@ WORK = _WORK | {
 }
 
 
-def _numbers(storage: bytes) -> np.ndarray[Any, Any]:
+def _numbers(storage: bytes) -> np.ndarray:
     """The numbers of a pickled storage: five small pickles, a count, then the bytes.
 
     Source: the layout of ``torch.save`` before the zip format, which torch still uses for a

@@ -201,7 +201,8 @@ def ten_fold(root: Path | None, seed: int, name: str, attributes: str = "") -> P
         root: Folder of raw files, looked in first.
         seed: Which fold is the test part; the next one is for validation (80:10:10).
         name: As in the collection.
-        attributes: ``"attributes"`` reads those of nodes and edges as well.
+        attributes: ``"attributes"`` reads those of nodes and edges as well; so are those of
+            nodes without labels.
 
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023: ten folds, ENZYMES and
@@ -209,6 +210,8 @@ def ten_fold(root: Path | None, seed: int, name: str, attributes: str = "") -> P
         the authors' index lists.
     """
     graphs = read(name, root, attributes=attributes == "attributes")
+    if graphs.joined.x is None:  # no labels: what the nodes carry is in their attributes, if any
+        graphs = read(name, root, attributes=True)
     joined = graphs.joined
     classes = not joined.y.is_floating_point()
     count = int(joined.y.max()) + 1 if classes else joined.y.shape[1]

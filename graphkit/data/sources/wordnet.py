@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
+from graphkit.data.compressed import csr
 from graphkit.data.fetch import Raw, fetch
 from graphkit.data.problem import Problem
-from graphkit.data.sources.arrays import csr, dense, read_npz, reading
+from graphkit.data.sources.arrays import dense, read_npz, reading
 from graphkit.data.sources.node_problem import node_problem
 from graphkit.data.split import share
 from graphkit.errors import DataError
