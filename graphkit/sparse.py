@@ -17,7 +17,7 @@ from torch import Tensor
 __all__ = ["SparseMatrix"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SparseMatrix:
     """A constant sparse matrix that multiplies dense ones.
 
@@ -84,6 +84,9 @@ class SparseMatrix:
     def columns(self) -> Int[Tensor, " entries"]:
         """Column (source) of each entry."""
         return self.forward_csr.col_indices().long()
+
+    def __repr__(self) -> str:
+        return f"SparseMatrix({self.shape[0]}, {self.shape[1]}, entries={len(self.order)})"
 
     def __len__(self) -> int:
         return self.forward_csr.shape[0]

@@ -92,7 +92,7 @@ class SampledNodes:
             seed=derived_seed(turn.seed, "neighbours", turn.part),
             epoch=turn.epoch,
         )
-        loader = NodeLoader(data, sampler, input_nodes=items, batch_size=self.batch_size)
+        loader = NodeLoader(data, sampler, input_nodes=None, batch_size=self.batch_size)
         for _, chunk in turn.chunks(items, self.batch_size):
             batch = loader(chunk)
             batch.seeds = torch.arange(len(chunk))

@@ -8,9 +8,9 @@ The protocol of every stream of the catalogue, after Poursafaei et al. 2022 and 
 - Nodes that are never a destination are numbered first, then those that are (users, then items):
   a range of numbers is exactly the set of destinations, from which candidates are drawn.
 - 20 candidates per event at validation and test, fixed for all methods, one in training. Twenty
-  keep scoring cheaper than training on two cores and leave a standard error near 0.003 on 9,000
-  events; they make reciprocal ranks larger than the 999 of ``tgbl-wiki``: never compare the two.
-  Average precision and AUROC take the first candidate of each event alone.
+  keep scoring affordable on two cores and leave a standard error near 0.004 on 9,000 events. They
+  make reciprocal ranks larger than the 999 of ``tgbl-wiki`` do: never compare the two. Whoever
+  wants one negative per event, as for a published average precision, takes the first candidate.
 """
 
 from __future__ import annotations

@@ -14,9 +14,6 @@ from graphkit.data.fetch import DataNotFound
 from graphkit.errors import DamagedFile, DataError
 from graphkit.tasks import NodeClassification
 
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 FROM_ROOT = [name for name in NODES if not name.startswith("debian")]  # the others ship
 GARBAGE = b"\x80\x02garbage\n\x00\xff"
 
@@ -61,7 +58,6 @@ def test_a_damaged_file_is_refused_by_name(
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", NODES)
 def test_a_line_tells_the_size_of_its_problem(name: str) -> None:
     if name in FROM_ROOT and (missing := _missing(name)):
@@ -83,7 +79,6 @@ def test_a_line_tells_the_size_of_its_problem(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_data
 def test_every_file_at_hand_has_its_checksum_written_down() -> None:
     root = Path(os.environ["GRAPHKIT_DATA"])
     raws = {raw.path: raw for name in FROM_ROOT for raw in raw_files(name)}

@@ -14,10 +14,6 @@ from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.airports import read
 from graphkit.errors import DataError
 
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
-
 
 def test_airports_are_numbered_in_the_order_of_their_classes(tmp_path: Path) -> None:
     links, classes = tmp_path / "links", tmp_path / "classes"
@@ -51,7 +47,6 @@ def test_files_that_do_not_fit_are_refused_by_name(
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", ["usa", "brazil", "europe"])
 def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> None:
     raw = Path(os.environ["GRAPHKIT_DATA"]) / "airports" / name / "raw"

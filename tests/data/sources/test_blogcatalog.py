@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,6 @@ import pytest
 from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.blogcatalog import read
 from graphkit.errors import DataError
-
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 def test_numbers_start_at_one_and_links_go_both_ways(tmp_path: Path) -> None:
@@ -47,7 +42,6 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path, links: str, g
 
 
 @pytest.mark.data
-@needs_data
 def test_every_blogger_has_a_group_and_every_membership_is_there() -> None:
     problem = load_problem("blogcatalog/random")
     assert int(problem.data.y.sum()) == 14_476

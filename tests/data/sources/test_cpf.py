@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,6 @@ import scipy.sparse as sp
 import torch
 
 from graphkit.data.catalogue import load_problem
-
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 def test_a_ring_with_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +38,6 @@ def test_a_ring_with_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.data
-@needs_data
 def test_cora_has_the_size_measured_before_self_loops_were_added() -> None:
     data = load_problem("cora-cpf/random").data
     loops = data.edge_index[0] == data.edge_index[1]

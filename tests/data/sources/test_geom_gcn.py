@@ -18,9 +18,6 @@ from graphkit.errors import DataError
 
 PAGES = "node_id\tfeature\tlabel\n1\t0,1,1\t2\n0\t1,0,0\t0\n3\t0,0,0\t1\n2\t0,1,0\t0\n"
 LINKS = "node_id\tnode_id\n0\t1\n0\t1\n3\t3\n2\t0\n"
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +124,6 @@ def test_crocodile_has_fifths_of_the_traffic_as_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", ["texas", "wisconsin", "chameleon", "actor"])
 def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> None:
     raw = Path(os.environ["GRAPHKIT_DATA"]) / FOLDERS[name]

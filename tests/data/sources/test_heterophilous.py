@@ -15,10 +15,6 @@ from torch_geometric.datasets import HeterophilousGraphDataset
 from graphkit.data.catalogue import load_problem
 from graphkit.errors import DataError
 
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
-
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +83,6 @@ def test_arrays_that_do_not_fit_are_refused_by_name(tmp_path: Path, changed: Any
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", ["minesweeper", "tolokers"])
 def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> None:
     raw = Path(os.environ["GRAPHKIT_DATA"]) / "heterophilous" / name / "raw"

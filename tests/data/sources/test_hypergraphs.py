@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,6 @@ from torch_geometric.data import Batch
 from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.hypergraphs import Hypergraph, read
 from graphkit.errors import DataError
-
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 def _place(folder: Path, **changed: Any) -> Path:
@@ -74,7 +69,6 @@ def test_arrays_that_do_not_fit_are_refused_by_name(tmp_path: Path, changed: Any
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize(
     ("name", "hyperedges", "inside"),
     [("cora-coauthorship", 1_072, 2_388), ("cora-cocitation", 1_579, 1_434)],
@@ -90,7 +84,6 @@ def test_the_real_hypergraphs(name: str, hyperedges: int, inside: int) -> None:
 
 
 @pytest.mark.data
-@needs_data
 def test_validation_comes_out_of_the_published_test_part() -> None:
     """Seeds 1 and 11 share the training nodes of split 1 and differ in what they validate on."""
     first, other = (load_problem("cora-coauthorship/fixed", seed=seed).split for seed in (1, 11))
@@ -100,7 +93,6 @@ def test_validation_comes_out_of_the_published_test_part() -> None:
 
 
 @pytest.mark.data
-@needs_data
 def test_hidden_nodes_leave_with_their_memberships() -> None:
     problem = load_problem("cora-cocitation/production", seed=3)
     blind = problem.blind()

@@ -18,9 +18,6 @@ from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.linkx import read_facebook
 from graphkit.errors import DataError
 
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 PEOPLE = np.array([[1, 2, 7], [1, 1, 0], [2, 0, 7], [2, 2, 9]] * 4, dtype=np.uint16)
 
 
@@ -107,7 +104,6 @@ def test_changed_bytes_raise_our_error_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", ["reed98", "amherst41"])
 def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> None:
     raw = Path(os.environ["GRAPHKIT_DATA"]) / "linkx" / name / "raw"

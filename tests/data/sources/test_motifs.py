@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,6 @@ from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.motifs import read
 from graphkit.data.sources.node_problem import node_problem
 from graphkit.errors import DataError
-
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 def _place(folder: Path, **changed: Any) -> Path:
@@ -56,7 +51,6 @@ def test_arrays_that_do_not_fit_are_refused_by_name(tmp_path: Path, changed: Any
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize(
     ("name", "links"),
     [("ba-shapes", 480), ("ba-community", 960), ("tree-cycles", 360), ("tree-grid", 960)],

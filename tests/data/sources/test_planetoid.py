@@ -21,9 +21,6 @@ from graphkit.errors import DataError
 
 ABSENT, COUNT = 506, 509  # 4 training nodes, 500 for validation, test nodes 504 to 508 less one
 TEST = (508, 504, 507, 505)
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 @pytest.fixture
@@ -168,7 +165,6 @@ def test_test_numbers_that_cannot_be_are_refused(root: Path, text: str) -> None:
 
 
 @pytest.mark.data
-@needs_data
 @pytest.mark.parametrize("name", ["Cora", "PubMed"])
 def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> None:
     raw = Path(os.environ["GRAPHKIT_DATA"]) / "planetoid" / name / "raw"
@@ -183,7 +179,6 @@ def test_the_real_files_read_as_pyg_reads_them(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.data
-@needs_data
 def test_the_public_splits_have_their_published_sizes() -> None:
     for name, train in (("cora", 140), ("pubmed", 60)):
         problem = load_problem(f"{name}/public")
@@ -193,7 +188,6 @@ def test_the_public_splits_have_their_published_sizes() -> None:
 
 
 @pytest.mark.data
-@needs_data
 def test_drawn_splits_follow_the_seed() -> None:
     first, again, other = (load_problem("cora/random", seed=seed).split for seed in (1, 1, 2))
     assert torch.equal(first.train, again.train)

@@ -183,7 +183,7 @@ def test_skip_links_are_rings_with_chords() -> None:
 
 
 def test_links_keep_to_classes_as_often_as_asked() -> None:
-    data = synthetic.class_graph(5_000, num_classes=4, mean_degree=10, within=0.8)
+    data = synthetic.class_graph(5_000, num_classes=4, mean_degree=10.0, within=0.8)
     source, destination = data.edge_index
     assert (data.y[source] == data.y[destination]).double().mean().item() == pytest.approx(
         0.8, abs=0.01
@@ -202,7 +202,7 @@ def test_links_keep_to_classes_as_often_as_asked() -> None:
 
 def test_degrees_follow_the_power_law() -> None:
     """With exponent 2.5 the share of nodes of degree above k falls as k to the power -1.5."""
-    data = synthetic.class_graph(50_000, mean_degree=10, exponent=2.5, channels=1)
+    data = synthetic.class_graph(50_000, mean_degree=10.0, exponent=2.5, channels=1)
     degree = torch.bincount(data.edge_index[1], minlength=50_000)
     share = [(degree >= k).double().mean().item() for k in (20, 40, 80)]
     assert share[1] / share[0] == pytest.approx(2**-1.5, rel=0.1)

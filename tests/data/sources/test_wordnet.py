@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,6 @@ import pytest
 from graphkit.data.catalogue import load_problem
 from graphkit.data.sources.wordnet import read
 from graphkit.errors import DataError
-
-needs_data = pytest.mark.skipif(
-    "GRAPHKIT_DATA" not in os.environ, reason="GRAPHKIT_DATA is not set"
-)
 
 
 def _place(folder: Path, **changed: Any) -> Path:
@@ -56,7 +51,6 @@ def test_arrays_that_do_not_fit_are_refused_by_name(tmp_path: Path, changed: Any
 
 
 @pytest.mark.data
-@needs_data
 def test_the_real_file_has_the_words_it_is_said_to_have() -> None:
     data = load_problem("wordnet/random").data
     words = data.x.sum(dim=1)
