@@ -11,7 +11,7 @@ from graphkit.errors import DataError
 
 __all__ = ["csr"]
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 
 
 def csr(data: Array, indices: Array, indptr: Array, shape: Any) -> sp.csr_matrix:

@@ -250,13 +250,12 @@ def _fill_array(array: np.ndarray, state: Any) -> None:
 def _fill_matrix(matrix: sp.csr_matrix, state: Any) -> None:
     if type(state) is not dict:
         raise _RefusedError("a CSR matrix has no state")
-    fields: dict[Any, Any] = state
-    shape = fields.get("_shape")
-    data, indices, indptr = parts = [fields.get(name) for name in ("data", "indices", "indptr")]
+    shape: Any = state.get("_shape")
+    parts: list[Any] = [state.get(name) for name in ("data", "indices", "indptr")]
     if type(shape) is not tuple or not all(isinstance(part, np.ndarray) for part in parts):
         raise _RefusedError("a CSR matrix lacks its shape or one of its arrays")
     # a copy: a later opcode could still change the arrays after they were checked
-    checked = csr(data, indices, indptr, shape)
+    checked = csr(parts[0], parts[1], parts[2], shape)
     matrix.resize(checked.shape)
     matrix.data, matrix.indices, matrix.indptr = checked.data, checked.indices, checked.indptr
 

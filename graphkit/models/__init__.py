@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         GatedGCN,
         VanillaGCN,
     )
+    from graphkit.models.graph_transformer import GraphTransformer
     from graphkit.models.label_propagation import LabelPropagation
     from graphkit.models.mlp import MLP
     from graphkit.models.streams import EdgeBank
@@ -39,6 +40,9 @@ NODE_MODELS: dict[str, ModelEntry] = {
     "gat": ModelEntry("baselines:GAT", "Veličković et al., ICLR 2018"),
     "gin": ModelEntry("framed:FramedGIN", "Xu et al., ICLR 2019"),
     "gatedgcn": ModelEntry("framed:GatedGCN", "Bresson and Laurent, 2017"),
+    "graph-transformer": ModelEntry(
+        "graph_transformer:GraphTransformer", "Dwivedi and Bresson, DLG-AAAI 2021"
+    ),
     "appnp": ModelEntry("baselines:APPNP", "Gasteiger et al., ICLR 2019"),
     "sgc": ModelEntry("baselines:SGC", "Wu et al., ICML 2019"),
     "dagnn": ModelEntry("dagnn:DAGNN", "Liu et al., KDD 2020"),
@@ -54,6 +58,11 @@ GRAPH_MODELS: dict[str, ModelEntry] = {
     "gat": ModelEntry("framed:FramedGAT", "in the frame of JMLR 2023", {"readout": "mean"}),
     "gin": ModelEntry("framed:FramedGIN", "in the frame of JMLR 2023", {"readout": "sum"}),
     "gatedgcn": ModelEntry("framed:GatedGCN", "in the frame of JMLR 2023", {"readout": "mean"}),
+    "graph-transformer": ModelEntry(
+        "graph_transformer:GraphTransformer",
+        "Dwivedi and Bresson, DLG-AAAI 2021",
+        {"readout": "mean"},
+    ),
 }
 
 STREAM_MODELS: dict[str, ModelEntry] = {
@@ -73,6 +82,7 @@ _HOMES = {
         "GatedGCN",
         "VanillaGCN",
     ),
+    "graph_transformer": ("GraphTransformer",),
     "label_propagation": ("LabelPropagation",),
     "mlp": ("MLP",),
     "streams": ("EdgeBank",),
@@ -98,6 +108,7 @@ __all__ = [
     "FromModule",
     "GatedGCN",
     "GraphSAGE",
+    "GraphTransformer",
     "LabelPropagation",
     "Model",
     "ModelEntry",

@@ -10,6 +10,7 @@ from graphkit.nn.convs import (
 )
 from graphkit.nn.diagnostics import smoothness
 from graphkit.nn.dropout import Dropout, dropout
+from graphkit.nn.edge_attention import EdgeAttention, GraphTransformerLayer
 from graphkit.nn.gated_conv import GatedGCNLayer
 from graphkit.nn.input_encoder import InputEncoder
 from graphkit.nn.norm import BatchNorm
@@ -19,7 +20,9 @@ __all__ = [
     "AdaptiveHops",
     "BatchNorm",
     "Dropout",
+    "EdgeAttention",
     "GatedGCNLayer",
+    "GraphTransformerLayer",
     "Head",
     "InputEncoder",
     "InputLinear",

@@ -88,7 +88,7 @@ class Stateful:
         return OrderedDict, (), {"anything": self.attack}
 
 
-def _array_holding(attack: Attack) -> np.ndarray[Any, Any]:
+def _array_holding(attack: Attack) -> np.ndarray:
     array = np.empty(1, dtype=object)
     array[0] = attack
     return array

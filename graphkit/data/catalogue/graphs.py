@@ -239,7 +239,7 @@ BENCHMARKS: dict[str, Entry] = {
 
 MOLECULE_NET: dict[str, Entry] = {
     f"{name}/random": Entry(
-        source="molecules:molecule_net",
+        source="molecule_net:molecule_net",
         arguments=(name,),
         kind="graphs",
         summary=f"{summary}; needs graphkit[chem]",

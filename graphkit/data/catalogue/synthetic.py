@@ -74,7 +74,7 @@ SYNTHETIC: dict[str, Entry] = {
         folds=5,
     ),
     "sbm/small": Entry(
-        source="synthetic:sbm",
+        source="class_graphs:sbm",
         arguments=("small",),
         summary="Planted partition with features; 60/20/20 drawn",
         items=1_000,
@@ -84,7 +84,7 @@ SYNTHETIC: dict[str, Entry] = {
         licence=_OWN,
     ),
     "power-law/small": Entry(
-        source="synthetic:power_law",
+        source="class_graphs:power_law",
         arguments=("small",),
         summary="Degrees with a heavy tail, features; 20 per class, 500, 1000 drawn",
         items=10_000,
@@ -94,7 +94,7 @@ SYNTHETIC: dict[str, Entry] = {
         licence=_OWN,
     ),
     "power-law/medium": Entry(
-        source="synthetic:power_law",
+        source="class_graphs:power_law",
         arguments=("medium",),
         summary="The same with 200,000 nodes, for training out of core",
         items=200_000,
@@ -104,7 +104,7 @@ SYNTHETIC: dict[str, Entry] = {
         licence=_OWN,
     ),
     "synthetic/events-small": Entry(
-        source="synthetic:events",
+        source="favourites:events",
         arguments=("events-small",),
         kind="events",
         summary="Sources that mostly act on their one favourite item",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +18,7 @@ from graphkit.errors import DataError, GraphkitError
 
 __all__ = ["as_edges", "chosen_masks", "dense", "read_npz", "reading", "row_normalised"]
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 MAX_BYTES = 2**32  # unpacked arrays of one file, and a feature matrix when written out
 
 

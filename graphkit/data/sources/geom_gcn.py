@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -214,7 +213,7 @@ def _lines(path: Path) -> list[str]:
     return lines
 
 
-def _places(nodes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _places(nodes: np.ndarray) -> np.ndarray:
     """The order that sorts node numbers, which have to be 0, 1, 2, ..."""
     order = nodes.argsort()
     if not np.array_equal(nodes[order], np.arange(len(nodes))):

@@ -8,7 +8,6 @@ Source:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -107,7 +106,7 @@ def read_genius(path: Path) -> Data:
         return Data(x=x, edge_index=as_edges(edges.astype(np.int64).T, len(x)), y=y)
 
 
-def _one_hot(columns: np.ndarray[Any, Any]) -> Tensor:
+def _one_hot(columns: np.ndarray) -> Tensor:
     """Columns of numbers side by side, a place for each number that occurs in a column."""
     pairs = [np.unique(column, return_inverse=True) for column in columns.T]
     sizes = [len(values) for values, _ in pairs]

@@ -22,7 +22,7 @@ from graphkit.errors import DataError
 
 __all__ = ["read_mat"]
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 HEADER_BYTES = 128
 VERSION_5 = b"\x00\x01IM"  # little-endian
 TYPES = {

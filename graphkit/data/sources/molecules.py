@@ -1,14 +1,11 @@
-"""Molecules: ZINC and AQSOL from their pickles, MoleculeNet from its tables of SMILES.
+"""Molecules: ZINC and AQSOL, from the pickles of "Benchmarking Graph Neural Networks".
 
 Atoms and bonds are symbols, whole numbers in columns, which a model embeds.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +19,11 @@ from graphkit.data.sources.arrays import reading
 from graphkit.data.sources.joined import check_symbols, graph_set, in_order, numbered_through
 from graphkit.data.sources.tables import read_bytes
 from graphkit.data.sources.tensor_files import read_tensor_pickle
-from graphkit.data.split import share
-from graphkit.errors import DamagedFile, DataError, MissingExtra, unknown_name
-from graphkit.tasks import Dims, GraphRegression, MultilabelGraphs, Task
+from graphkit.data.split import Split
+from graphkit.errors import DataError, unknown_name
+from graphkit.tasks import Dims, GraphRegression, Task
 
-__all__ = ["aqsol", "files", "molecule_net", "zinc"]
+__all__ = ["aqsol", "files", "symbol_problem", "zinc"]
 
 PARTS = ("train", "val", "test")
 
@@ -55,79 +52,12 @@ AQSOL_SHA256 = {
     "test": "7da5b350e6cfba396307caedeb20c82687a99b104929aca41369027724853153",
 }
 
-MOLECULE_NET_URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/{}"
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table of MoleculeNet, by comma-separated fields of a line.
-
-    Args:
-        file: Name of the table.
-        smiles: Field with the molecule.
-        labels: First and last field (not included) with the answers.
-        sha256: Of the unpacked table, where it was at hand.
-        gzipped: Whether the download is packed.
-        regression: Whether the answers are numbers.
-    """
-
-    file: str
-    smiles: int
-    labels: slice
-    sha256: str | None = None
-    gzipped: bool = False
-    regression: bool = False
-
-
-MOLECULE_NET = {
-    "esol": _Table(
-        "delaney-processed.csv",
-        -1,
-        slice(-2, -1),
-        "8c06a76f0c6487d29ab0f903e6a7a7139f189ab3c1178f159c8be8964602f189",
-        regression=True,
-    ),
-    "freesolv": _Table("SAMPL.csv", 1, slice(2, 3), regression=True),
-    "lipo": _Table("Lipophilicity.csv", 2, slice(1, 2), regression=True),
-    "bace": _Table("bace.csv", 0, slice(2, 3)),
-    "bbbp": _Table(
-        "BBBP.csv",
-        -1,
-        slice(-2, -1),
-        "6aecd84110e8c0549bc4e2e486c52267d4e775178fca8999f5465029e31e75bb",
-    ),
-    "hiv": _Table(
-        "HIV.csv",
-        0,
-        slice(-1, None),
-        "3a3c7a4ea9626211fe959ef988394670dd76d556ca3c6173b70c88256e4c3555",
-    ),
-    "clintox": _Table(
-        "clintox.csv",
-        0,
-        slice(1, 3),
-        "87c9a4fb7361fe7378cafa4c882be63636b79c17ecb5e7f465617e0d701851d4",
-        gzipped=True,
-    ),
-    "sider": _Table(
-        "sider.csv",
-        0,
-        slice(1, 28),
-        "71efc6ac4ca82d6545bc512509863281be0f17234afd7adaf71a71899988302e",
-        gzipped=True,
-    ),
-    "tox21": _Table("tox21.csv", -1, slice(0, 12), gzipped=True),
-    "toxcast": _Table("toxcast_data.csv", 0, slice(1, 618), gzipped=True),
-    "muv": _Table("muv.csv", -1, slice(0, 17), gzipped=True),
-    "pcba": _Table("pcba.csv", -1, slice(0, 128), gzipped=True),
-}
-
 
 def files(name: str, form: str = "") -> tuple[Raw, ...]:
     """Lists the raw files of a set.
 
     Args:
-        name: ``zinc``, ``aqsol`` or a table of MoleculeNet.
+        name: ``zinc`` or ``aqsol``.
         form: Of ZINC ``full``, ``subset`` or ``subset-rebuilt``; of AQSOL ``original`` or nothing.
     """
     if name == "zinc":
@@ -135,7 +65,7 @@ def files(name: str, form: str = "") -> tuple[Raw, ...]:
         return tuple(_zinc_raw(file, form) for file in names if form != "full" or "pickle" in file)
     if name == "aqsol":
         return tuple(_aqsol_raw(part, form) for part in PARTS)
-    return (_table_raw(name),)
+    raise unknown_name("set of molecules", name, ("zinc", "aqsol"))
 
 
 def _zinc_raw(file: str, form: str) -> Raw:
@@ -176,8 +106,8 @@ def zinc(root: Path | None, seed: int, name: str, form: str) -> Problem:
         chosen += molecules
     with reading(path.parent):
         graphs = _from_matrices(chosen)
-    return _symbol_problem(
-        f"zinc/{form}", graphs, counts, ZINC_SYMBOLS, ZINC_BONDS, task=GraphRegression()
+    return symbol_problem(
+        f"zinc/{form}", graphs, in_order(*counts), ZINC_SYMBOLS, ZINC_BONDS, task=GraphRegression()
     )
 
 
@@ -215,20 +145,35 @@ def _from_matrices(molecules: Sequence[dict[str, Any]], at_once: int = 8192) -> 
     )
 
 
-def _symbol_problem(
+def symbol_problem(
     name: str,
     graphs: GraphSet,
-    counts: Sequence[int],
+    split: Split,
     symbols: tuple[int, ...],
     bonds: tuple[int, ...],
     task: Task,
+    batch_size: int = 128,
 ) -> Problem:
+    """Makes the problem of molecules.
+
+    Args:
+        name: ``<data set>/<split>``.
+        graphs: Molecules with ``x``, ``edge_attr`` and ``y`` ``(graphs, answers)``.
+        split: Molecules of each part.
+        symbols: Number of symbols in each column of ``x``.
+        bonds: The same for ``edge_attr``.
+        task: Loss and metrics.
+        batch_size: Molecules a batch.
+
+    Raises:
+        DataError: A symbol is outside the range of its column.
+    """
     check_symbols(graphs.joined.x, symbols, "x (all graphs joined)")
     check_symbols(graphs.joined.edge_attr, bonds, "edge_attr (all graphs joined)")
     return Problem(
         name=name,
         data=graphs,
-        split=in_order(*counts),
+        split=split,
         task=task,
         dims=Dims(
             in_channels=0,
@@ -236,7 +181,7 @@ def _symbol_problem(
             node_symbols=symbols,
             edge_symbols=bonds,
         ),
-        batching=Graphs(batch_size=128),
+        batching=Graphs(batch_size),
     )
 
 
@@ -280,90 +225,11 @@ def aqsol(root: Path | None, seed: int, name: str, form: str = "") -> Problem:
             graphs={"y": torch.tensor([[float(graph[3])] for graph in kept])},
         )
     split = f"scaffold-{form}" if form else "scaffold"
-    return _symbol_problem(
-        f"aqsol/{split}", graphs, counts, AQSOL_SYMBOLS, AQSOL_BONDS, task=GraphRegression()
+    return symbol_problem(
+        f"aqsol/{split}",
+        graphs,
+        in_order(*counts),
+        AQSOL_SYMBOLS,
+        AQSOL_BONDS,
+        task=GraphRegression(),
     )
-
-
-def _table_raw(name: str) -> Raw:
-    if name not in MOLECULE_NET:
-        raise unknown_name("set of molecules", name, ("zinc", "aqsol", *MOLECULE_NET))
-    table = MOLECULE_NET[name]
-    url = MOLECULE_NET_URL.format(table.file + (".gz" if table.gzipped else ""))
-    path = f"moleculenet/{name}/raw/{table.file}"
-    return Raw(path, table.sha256, url=url, gzipped=table.gzipped)
-
-
-def molecule_net(root: Path | None, seed: int, name: str) -> Problem:
-    """A table of MoleculeNet, 80/10/10 drawn by the seed. Needs ``graphkit[chem]``.
-
-    Args:
-        root: Folder of raw files, looked in first.
-        seed: Which draw.
-        name: ``esol``, ``bbbp``, …, as PyG's ``MoleculeNet`` names them.
-
-    Raises:
-        MissingExtra: rdkit is not installed.
-
-    Source:
-        Wu et al., "MoleculeNet", Chemical Science 2018; the features are those of PyG's
-        ``from_smiles``, a molecule that rdkit finds no atom in is left out.
-    """
-    path = fetch(_table_raw(name), root)
-    if importlib.util.find_spec("rdkit") is None:
-        raise MissingExtra(
-            f'{name} is a table of SMILES, which rdkit reads: pip install "graphkit[chem]"'
-        )
-    table = MOLECULE_NET[name]
-    with reading(path):
-        graphs = _from_smiles(path, table)
-    symbols, bonds = _smiles_symbols()
-    task: Task = (
-        GraphRegression(measures=("rmse", "mae"), square=True)
-        if table.regression
-        else MultilabelGraphs(measures=("roc_auc", "average_precision"))
-    )
-    whole = _symbol_problem(f"{name}/random", graphs, (len(graphs) - 2, 1, 1), symbols, bonds, task)
-    return Problem(
-        name=whole.name,
-        data=graphs,
-        split=share(len(graphs), seed, train=0.8, val=0.1),
-        task=task,
-        dims=whole.dims,
-        batching=Graphs(batch_size=32),
-    )
-
-
-def _from_smiles(path: Path, table: _Table) -> GraphSet:
-    """Graphs of a table of SMILES, read as PyG reads it: quoted fields count as empty."""
-    from torch_geometric.utils import from_smiles
-
-    graphs, answers = [], []
-    lines = read_bytes(path).decode("utf-8").splitlines()[1:]
-    for number, line in enumerate(lines, start=2):
-        fields = re.sub(r"\".*\"", "", line).split(",")
-        if not line:
-            continue
-        try:
-            smiles, labels = fields[table.smiles], fields[table.labels]
-            answers.append([float(label) if label else float("nan") for label in labels])
-        except (IndexError, ValueError) as error:
-            raise DamagedFile(f"{path}, line {number}: {error}") from error
-        graphs.append(from_smiles(smiles))
-    sizes = torch.tensor([graph.num_nodes for graph in graphs])
-    edges = numbered_through([graph.edge_index for graph in graphs], sizes)
-    whole = graph_set(
-        sizes,
-        edges,
-        nodes={"x": torch.cat([graph.x for graph in graphs])},
-        edges={"edge_attr": torch.cat([graph.edge_attr for graph in graphs])},
-        graphs={"y": torch.tensor(answers)},
-    )
-    return whole.keep((sizes > 0).nonzero().flatten())
-
-
-def _smiles_symbols() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Number of symbols in each column of atoms and of bonds."""
-    from torch_geometric.utils.smiles import e_map, x_map
-
-    return tuple(map(len, x_map.values())), tuple(map(len, e_map.values()))

@@ -209,7 +209,7 @@ def _placed(known: Tensor, tested: Tensor, test: Tensor) -> Tensor:
     return whole
 
 
-def _links(graph: Any) -> np.ndarray[Any, Any]:
+def _links(graph: Any) -> np.ndarray:
     """Pairs out of a dictionary from a node to the list of its neighbours."""
     if not isinstance(graph, dict) or not all(isinstance(v, list) for v in graph.values()):
         raise DataError("it holds no dictionary of lists")

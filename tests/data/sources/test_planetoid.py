@@ -157,6 +157,31 @@ def test_parts_that_do_not_fit_are_refused_by_name(root: Path, part: str, value:
         load_problem("citeseer/public", root)
 
 
+class Attack:
+    """Unpickled by Python itself, it writes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, (f"open({str(self.mark)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("part", PARTS[:-1])
+def test_nothing_in_a_raw_file_is_called(root: Path, part: str) -> None:
+    """Alone, and within what the file should hold."""
+    mark, path = root / "mark", _folder(root) / f"ind.citeseer.{part}"
+    pickle.loads(pickle.dumps(Attack(mark)))
+    assert mark.exists()
+    mark.unlink()
+    for number, value in enumerate((Attack(mark), defaultdict(list, {0: [Attack(mark)]}))):
+        path.write_bytes(pickle.dumps(value, 2 + number))
+        shutil.rmtree(root.parent / "cache", ignore_errors=True)  # its notes on checksums
+        with pytest.raises(DataError, match=f"{path} cannot be read"):
+            load_problem("citeseer/public", root)
+        assert not mark.exists()
+
+
 @pytest.mark.parametrize("text", ["504\n504\n", "-1\n", "504\nabc\n", "503\n505\n", "504\n90000\n"])
 def test_test_numbers_that_cannot_be_are_refused(root: Path, text: str) -> None:
     (_folder(root) / "ind.citeseer.test.index").write_text(text)
