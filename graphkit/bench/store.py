@@ -47,7 +47,7 @@ class Store:
         from graphkit.train.checkpoint import write_whole
 
         path = self.path(record["suite"], record["id"])
-        write_whole(path, (json.dumps(_plain(record), indent=1) + "\n").encode())
+        write_whole(path, _text(_plain(record)).encode())
         return path
 
     def checkpoints(self, suite: str, run_id: str) -> Path:
@@ -79,6 +79,14 @@ class Store:
                 yield False
                 return
             yield True
+
+
+def _text(record: dict[str, Any]) -> str:
+    """JSON to read: a line per setting, but a line per column of the history."""
+    columns = record.get("history", {})
+    lines = json.dumps({k: v for k, v in record.items() if k != "history"}, indent=1)
+    rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(v)}" for name, v in columns.items())
+    return f'{lines[:-2]},\n "history": {{\n{rows}\n }}\n}}\n'
 
 
 def _plain(value: Any) -> Any:

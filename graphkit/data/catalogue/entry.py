@@ -36,7 +36,7 @@ class Entry:
     kind: Literal["nodes", "graphs", "events", "hypergraph"] = "nodes"
     summary: str = ""
     items: int | None = None
-    edges: float | None = None
+    edges: int | float | None = None
     features: int | None = None
     outputs: int | None = None
     metric: str = "accuracy"
