@@ -63,7 +63,11 @@ GRAPHS = (Graph("small", 50_000, 1_000_000), Graph("large", 1_000_000, 10_000_00
 
 @dataclass(frozen=True)
 class Result:
-    """One row: medians over the rounds, the ratio being that of each round."""
+    """One row: medians over the rounds, the ratios being those of each round.
+
+    ``cpu_ratio`` compares edges per second of processor time: what other processes on the machine
+    take away does not count there.
+    """
 
     graph: str
     nodes: int
@@ -74,6 +78,7 @@ class Result:
     graphkit_one_call: float
     torch_sparse: float | None
     ratio: float | None
+    cpu_ratio: float | None
 
 
 def graphkit_batches(sampler: SeededNeighbors, batches: Sequence[Tensor]) -> int:
@@ -104,11 +109,18 @@ def torch_sparse_batches(
         return sum(pool.map(count, batches))
 
 
-def edges_per_second(run: Run, batches: Sequence[Tensor]) -> tuple[float, int]:
-    """Times one round; returns the rate and how many edges there were."""
-    start = time.perf_counter()
+def timed(run: Run, batches: Sequence[Tensor]) -> tuple[int, float, float]:
+    """Returns the edges of one round, the seconds it took, and those of processor time."""
+    start, cpu_start = time.perf_counter(), time.process_time()
     count = run(batches)
-    return count / (time.perf_counter() - start), count
+    return count, time.perf_counter() - start, time.process_time() - cpu_start
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float] | None) -> float | None:
+    """Returns the median over the rounds, each compared with itself."""
+    if theirs is None:
+        return None
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def compare(
@@ -133,15 +145,16 @@ def compare(
         for run in runs.values():
             run(batches)  # compiles, and touches all memory once
         rates: dict[str, list[float]] = {name: [] for name in runs}
+        cpu_rates: dict[str, list[float]] = {name: [] for name in runs}
         counts: dict[str, int] = {}
         for _ in range(rounds):
             for name, run in runs.items():
-                rate, counts[name] = edges_per_second(run, batches)
-                rates[name].append(rate)
+                counts[name], seconds, cpu_seconds = timed(run, batches)
+                rates[name].append(counts[name] / seconds)
+                cpu_rates[name].append(counts[name] / cpu_seconds)
         theirs = rates.get("torch-sparse")
         if theirs and abs(counts["torch-sparse"] / counts["graphkit"] - 1) > 0.02:
             raise RuntimeError(f"the samplers draw different numbers of edges: {counts}")
-        ratios = [a / b for a, b in zip(rates["graphkit"], theirs or [], strict=bool(theirs))]
         results.append(
             Result(
                 graph=graph.name,
@@ -152,7 +165,8 @@ def compare(
                 graphkit=statistics.median(rates["graphkit"]),
                 graphkit_one_call=statistics.median(rates["one call"]),
                 torch_sparse=statistics.median(theirs) if theirs else None,
-                ratio=statistics.median(ratios) if ratios else None,
+                ratio=median_ratio(rates["graphkit"], theirs),
+                cpu_ratio=median_ratio(cpu_rates["graphkit"], cpu_rates.get("torch-sparse")),
             )
         )
     return results
@@ -161,13 +175,21 @@ def compare(
 def table(results: Sequence[Result]) -> Table:
     """Lays the results out, rates in millions of edges a second."""
     out = Table(title="Sampled edges a second, in millions")
-    for heading in ("graph", "threads", "graphkit", "one call", "torch-sparse", "ratio"):
+    for heading in (
+        "graph",
+        "threads",
+        "graphkit",
+        "one call",
+        "torch-sparse",
+        "ratio",
+        "CPU ratio",
+    ):
         out.add_column(heading, justify="left" if heading == "graph" else "right")
     for row in results:
         rates = [row.graphkit, row.graphkit_one_call, row.torch_sparse]
         cells = ["-" if rate is None else f"{rate / 1e6:.2f}" for rate in rates]
-        ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
-        out.add_row(f"{row.graph} ({row.edges:,} edges)", str(row.threads), *cells, ratio)
+        cells += ["-" if x is None else f"{x:.1f}" for x in (row.ratio, row.cpu_ratio)]
+        out.add_row(row.graph, str(row.threads), *cells)
     return out
 
 

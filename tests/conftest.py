@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("GRAPHKIT_DATA_REQUIRED is set, but GRAPHKIT_DATA is not")
     skip = pytest.mark.skip(reason="needs the raw data sets: set GRAPHKIT_DATA to their folder")
     for item in items:
-        if "data" in item.keywords:
+        if item.get_closest_marker("data"):
             item.add_marker(skip)
 
 

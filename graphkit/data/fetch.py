@@ -6,14 +6,18 @@ user's cache folder, the download. A root is only ever read.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from graphkit.errors import DamagedFile, DataError, DataNotFound, StorageError
 
@@ -162,28 +166,27 @@ def _download(raw: Raw, tried: list[Path]) -> Path:
 
 
 def _retrieve(raw: Raw, target: Path, looked: str) -> Path:
+    """Downloads a file, or the archive that holds it, which is kept for its other members."""
     import logging
     import sys
 
     import pooch
     import requests
 
+    assert raw.url is not None
+    packed = raw.gzipped or raw.member is not None
+    archives = cache_folder() / "archives"
+    name = hashlib.sha256(raw.url.encode()).hexdigest()[:16] if packed else target.name
     size = f" ({raw.bytes / 1e6:.1f} MB)" if raw.bytes else ""
-    logging.getLogger("graphkit").warning("downloading %s%s from %s", raw.path, size, raw.url)
+    logging.getLogger("graphkit").warning("getting %s%s from %s", raw.path, size, raw.url)
     pooch.get_logger().setLevel("ERROR")  # what it would say has just been said
-    process: pooch.processors.ExtractorProcessor | pooch.Decompress | None = None
-    if raw.gzipped:
-        process = pooch.Decompress(method="gzip", name=target.name)
-    elif raw.member:
-        process = pooch.Unzip(members=[raw.member], extract_dir=str(target.parent))
-    whole = None if process else raw.sha256  # an archive's own checksum is not the file's
+    known = f"sha256:{raw.sha256}" if raw.sha256 and not packed else None
     try:
         got = pooch.retrieve(
             raw.url,
-            known_hash=f"sha256:{whole}" if whole else None,
-            fname=f"{target.name}.download" if process else target.name,
-            path=target.parent,
-            processor=process,
+            known_hash=known,  # an archive's own checksum is not the file's
+            fname=name,
+            path=archives if packed else target.parent,
             progressbar=sys.stderr.isatty(),
         )
     except (OSError, ValueError, requests.RequestException) as error:
@@ -192,9 +195,38 @@ def _retrieve(raw: Raw, target: Path, looked: str) -> Path:
             f"cannot fetch {raw.path} from {raw.url} ({reason}). Looked for:\n{looked}\n"
             "Put a copy at one of these places and run again."
         ) from None  # the chain of network errors says nothing more
-    found = Path(got[0] if isinstance(got, list) else got)
-    if not found.is_file():
-        raise DataError(f"{raw.url} holds no file {raw.member or raw.path}")
-    if found != target:
-        os.replace(found, target)
+    if packed:
+        _unpack(raw, Path(got), target)
     return target
+
+
+def _unpack(raw: Raw, archive: Path, target: Path) -> None:
+    """Writes the one file asked for; names inside the archive decide nothing."""
+    draft = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as out:
+            if raw.gzipped:
+                with gzip.open(archive) as stream:
+                    _copy(stream, out, archive)
+            else:
+                with zipfile.ZipFile(archive) as box, box.open(raw.member or "") as stream:
+                    _copy(stream, out, archive)
+        os.replace(draft, target)
+    except KeyError:
+        raise DataError(f"{raw.url} holds no file {raw.member!r}") from None
+    except (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        archive.unlink(missing_ok=True)
+        raise DamagedFile(f"what {raw.url} gave is no whole archive ({error}); try again") from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copy(stream: IO[bytes] | gzip.GzipFile, out: IO[bytes], archive: Path) -> None:
+    """Copies a member, but not a bomb: at most a thousand times the archive's own size."""
+    left = 1000 * archive.stat().st_size + 2**20
+    while block := stream.read(2**20):
+        left -= len(block)
+        if left < 0:
+            raise DamagedFile(f"{archive} unpacks to over a thousand times its size: refused")
+        out.write(block)

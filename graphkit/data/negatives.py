@@ -8,7 +8,7 @@ run's seed and differ every epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ __all__ = ["EVALUATION_SEED", "Negatives", "RandomNegatives"]
 EVALUATION_SEED = 20_201_127
 
 
+@runtime_checkable
 class Negatives(Protocol):
     """A way to draw candidates for a run of events."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -180,7 +181,7 @@ def folds(y: Tensor, fold: int, *, num_folds: int = 10, seed: int = 0, val: int 
 
 
 def by_time(t: Tensor, *, val: float = 0.15, test: float = 0.15) -> Split:
-    """Cuts a stream by time: the last events are for the test, those before for validation.
+    """Cuts a stream after the last event at or before each quantile of its times.
 
     Events of one moment stay together, so that none is predicted from its own moment.
 
@@ -188,11 +189,13 @@ def by_time(t: Tensor, *, val: float = 0.15, test: float = 0.15) -> Split:
         t: Time of each event, not falling.
         val: Share of the events for validation.
         test: Share of the events for the test.
+
+    Source:
+        Rossi et al., "Temporal Graph Networks", 2020; PyG's ``train_val_test_split``.
     """
-    count = len(t)
-    first = int(torch.searchsorted(t, t[min(int((1 - val - test) * count), count - 1)]))
-    second = int(torch.searchsorted(t, t[min(int((1 - test) * count), count - 1)]))
-    events = torch.arange(count)
+    limits = np.quantile(t.numpy(), [1 - val - test, 1 - test])
+    first, second = np.searchsorted(t.numpy(), limits, side="right").tolist()
+    events = torch.arange(len(t))
     return Split(events[:first], events[first:second], events[second:])
 
 

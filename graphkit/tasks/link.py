@@ -18,7 +18,7 @@ __all__ = ["TemporalLinkPrediction"]
 class TemporalLinkPrediction(Task):
     """Scores of shape ``(events, 1 + draws)``, the true destination in column 0."""
 
-    measures: tuple[str, ...] = ("mrr", "hits@10")
+    measures: tuple[str, ...] = ("mrr", "hits@10", "pair_average_precision", "pair_roc_auc")
 
     def select(self, prediction: Tensor, batch: EventBatch) -> tuple[Tensor, Tensor]:
         """Returns the scores of the seeds, and per event the column that is right (0)."""

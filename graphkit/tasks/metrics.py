@@ -152,6 +152,22 @@ def rmse(answers: Tensor, target: Tensor) -> float:
     return error[~torch.isnan(target)].mean().sqrt().item()
 
 
+def _pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The true candidates and the first drawn one of each event, as a binary question."""
+    both = scores[:, :2].t().reshape(-1)
+    return both, torch.cat([torch.ones(len(scores)), torch.zeros(len(scores))])
+
+
+def pair_average_precision(answers: Tensor, target: Tensor) -> float:
+    """Average precision of true destinations against one drawn candidate each."""
+    return average_precision(*_pairs(answers))
+
+
+def pair_roc_auc(answers: Tensor, target: Tensor) -> float:
+    """Area under the ROC curve of true destinations against one drawn candidate each."""
+    return roc_auc(*_pairs(answers))
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy),
     "average_precision": Metric(average_precision),
@@ -162,6 +178,8 @@ METRICS: dict[str, Metric] = {
     "mae": Metric(mae, higher=False),
     "micro_f1": Metric(micro_f1),
     "mrr": Metric(lambda answers, target: mean_reciprocal_rank(answers)),
+    "pair_average_precision": Metric(pair_average_precision),
+    "pair_roc_auc": Metric(pair_roc_auc),
     "rmse": Metric(rmse, higher=False),
     "roc_auc": Metric(roc_auc),
 }

@@ -104,8 +104,8 @@ def test_effect_is_mean_over_deviation_of_the_differences() -> None:
 
 def test_last_bit_makes_no_rank() -> None:
     """All differences are one hundredth, up to rounding: whichever is negative, the p is one."""
-    scores = {0: 0.81, 1: 0.82, 2: 0.83, 3: 0.84, 4: 0.85, 5: 0.86, 6: 0.57}
-    assert len({score - (score - 0.01) for score in scores.values()}) > 1
+    scores = dict(enumerate([0.03, 0.07, 0.15, 0.29, 0.41, 0.57, 0.83]))
+    assert len({score - (score - 0.01) for score in scores.values()}) > 3
     found = set()
     for negative in scores:
         other = {s: score + (0.01 if s == negative else -0.01) for s, score in scores.items()}

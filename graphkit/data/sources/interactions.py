@@ -28,11 +28,11 @@ from graphkit.data.fetch import Raw, fetch
 from graphkit.data.negatives import RandomNegatives
 from graphkit.data.problem import Problem
 from graphkit.data.sources.tables import read_table
-from graphkit.data.split import Split
+from graphkit.data.split import Split, by_time
 from graphkit.errors import unknown_name
 from graphkit.tasks import Dims, TemporalLinkPrediction
 
-__all__ = ["by_time", "files", "numbered", "stream_problem", "whole_seconds"]
+__all__ = ["files", "numbered", "stream_problem", "whole_seconds"]
 
 CANDIDATES = 20
 VAL_SHARE = TEST_SHARE = 0.15
@@ -169,23 +169,6 @@ def numbered(src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor]:
     reached[place[len(src) :]] = True
     number = reached.long().argsort(stable=True).argsort()
     return number[place[: len(src)]], number[place[len(src) :]]
-
-
-def by_time(t: Tensor, *, val: float = VAL_SHARE, test: float = TEST_SHARE) -> Split:
-    """Cuts a stream after the last event at or before each quantile of its times.
-
-    Args:
-        t: Time of each event, not falling.
-        val: Share of the events for validation.
-        test: Share of the events for the test.
-
-    Source:
-        Rossi et al., "Temporal Graph Networks", 2020; PyG's ``train_val_test_split``.
-    """
-    limits = np.quantile(t.numpy(), [1 - val - test, 1 - test])
-    first, second = np.searchsorted(t.numpy(), limits, side="right").tolist()
-    events = torch.arange(len(t))
-    return Split(events[:first], events[first:second], events[second:])
 
 
 def with_new_nodes(split: Split, src: Tensor, dst: Tensor) -> Split:

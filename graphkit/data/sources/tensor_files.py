@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from graphkit.data.unpickle import (
-    _ARGUMENT_IS_VALUE,
-    _FRESH,
-    _WORK,
-    _Machine,
-    _Name,
-    _RefusedError,
-    _Type,
+    ARGUMENT_IS_VALUE,
+    FRESH,
+    PLAIN_WORK,
+    GlobalName,
+    GlobalType,
+    Machine,
+    RefusedError,
 )
 from graphkit.errors import DamagedFile
 
@@ -46,16 +46,16 @@ NUMBERS = {
     "Double": "f8",
 }
 NAMES = {
-    ("torch.storage", "_load_from_bytes"): _Name("storage"),
-    ("torch._utils", "_rebuild_tensor_v2"): _Name("tensor"),
-    ("collections", "OrderedDict"): _Name("hooks"),
-    ("_codecs", "encode"): _Name("encode"),
-    ("__builtin__", "bytes"): _Name("bytes"),
-    ("builtins", "bytes"): _Name("bytes"),
-    ("numpy.core.multiarray", "scalar"): _Name("scalar"),
-    ("numpy._core.multiarray", "scalar"): _Name("scalar"),
-    ("scipy.sparse.coo", "coo_matrix"): _Name("coo"),
-    ("scipy.sparse._coo", "coo_matrix"): _Name("coo"),
+    ("torch.storage", "_load_from_bytes"): GlobalName("storage"),
+    ("torch._utils", "_rebuild_tensor_v2"): GlobalName("tensor"),
+    ("collections", "OrderedDict"): GlobalName("hooks"),
+    ("_codecs", "encode"): GlobalName("encode"),
+    ("__builtin__", "bytes"): GlobalName("bytes"),
+    ("builtins", "bytes"): GlobalName("bytes"),
+    ("numpy.core.multiarray", "scalar"): GlobalName("scalar"),
+    ("numpy._core.multiarray", "scalar"): GlobalName("scalar"),
+    ("scipy.sparse.coo", "coo_matrix"): GlobalName("coo"),
+    ("scipy.sparse._coo", "coo_matrix"): GlobalName("coo"),
 }
 
 
@@ -104,7 +104,7 @@ def read_tensor_pickle(path: Path) -> Any:
     machine = _TensorMachine()
     try:
         return machine.run(path.read_bytes())
-    except _RefusedError as error:
+    except RefusedError as error:
         reason = str(error)
     except OSError as error:
         reason = str(error.strerror)
@@ -129,7 +129,7 @@ def read_torch_file(path: Path) -> Any:
         raise DamagedFile(f"{path} cannot be read as tensors alone: {reason}") from None
 
 
-class _TensorMachine(_Machine):
+class _TensorMachine(Machine):
     """The machine of ``unpickle``, which also knows tensors, COO matrices and single numbers."""
 
     def run(self, content: bytes) -> Any:
@@ -137,23 +137,23 @@ class _TensorMachine(_Machine):
         for opcode, argument, at in genops(content):
             self.steps += 1
             name = opcode.name
-            if name in _ARGUMENT_IS_VALUE:
+            if name in ARGUMENT_IS_VALUE:
                 push(argument)
             elif name in WORK:
                 WORK[name](self, argument)
-            elif name in _FRESH:
-                push(_FRESH[name]())
+            elif name in FRESH:
+                push(FRESH[name]())
             elif name == "STOP":
                 return self.result()
             elif name not in ("PROTO", "FRAME"):
-                raise _RefusedError(f"opcode {name} at byte {at} is not admitted")
+                raise RefusedError(f"opcode {name} at byte {at} is not admitted")
             if self.steps > MAX_STEPS:
-                raise _RefusedError(f"it has more than {MAX_STEPS} opcodes")
-        raise _RefusedError("it ends too early")
+                raise RefusedError(f"it has more than {MAX_STEPS} opcodes")
+        raise RefusedError("it ends too early")
 
     def result(self) -> Any:
         if isinstance(self.stack[-1], _Storage):
-            raise _RefusedError("it holds a storage without a tensor")
+            raise RefusedError("it holds a storage without a tensor")
         return super().result()
 
     def name(self, module: Any, attribute: Any) -> None:
@@ -165,19 +165,25 @@ class _TensorMachine(_Machine):
     def reduce(self, _: Any) -> None:
         what, arguments = self.stack[-2], self.stack[-1]
         match what, arguments:
-            case _Name("storage"), (bytes(content),):
+            case GlobalName("storage"), (bytes(content),):
                 made: Any = _Storage(content)
-            case _Name("tensor"), (_Storage(content), int(offset), tuple(shape), tuple(stride), *_):
+            case GlobalName("tensor"), (
+                _Storage(content),
+                int(offset),
+                tuple(shape),
+                tuple(stride),
+                *_,
+            ):
                 if not all(type(side) is int for side in (*shape, *stride)):
-                    raise _RefusedError("a tensor's shape is not one of whole numbers")
+                    raise RefusedError("a tensor's shape is not one of whole numbers")
                 made = PickledTensor(content, offset, shape, stride)
-            case _Name("hooks"), ():
+            case GlobalName("hooks"), ():
                 made = None
-            case _Name("encode"), (str(text), "latin1"):
+            case GlobalName("encode"), (str(text), "latin1"):
                 made = text.encode("latin-1")
-            case _Name("bytes"), ():
+            case GlobalName("bytes"), ():
                 made = b""
-            case _Name("scalar"), (_Type() as kind, bytes(content)):
+            case GlobalName("scalar"), (GlobalType() as kind, bytes(content)):
                 made = np.frombuffer(content, kind.order + kind.code)[0].item()
             case _:
                 super().reduce(None)
@@ -186,7 +192,7 @@ class _TensorMachine(_Machine):
         self.stack.append(made)
 
     def new_object(self, _: Any) -> None:
-        if self.stack[-2:] == [_Name("coo"), ()]:
+        if self.stack[-2:] == [GlobalName("coo"), ()]:
             self.stack[-2:] = [_Matrix()]
         else:
             super().new_object(None)
@@ -195,7 +201,7 @@ class _TensorMachine(_Machine):
         if len(self.stack) > 1 and isinstance(self.stack[-2], _Matrix):
             state = self.stack.pop()
             if type(state) is not dict:
-                raise _RefusedError("a COO matrix has no state")
+                raise RefusedError("a COO matrix has no state")
             self.stack[-1].update(state)
             if "coords" in state:  # as newer versions of scipy save it
                 self.stack[-1].update(zip(("row", "col"), state["coords"], strict=True))
@@ -212,7 +218,7 @@ class _Matrix(dict[str, Any]):
     """A COO matrix as what it was saved with: ``row``, ``col``, ``data``, ``_shape``."""
 
 
-WORK = _WORK | {
+WORK = PLAIN_WORK | {
     "REDUCE": _TensorMachine.reduce,
     "NEWOBJ": _TensorMachine.new_object,
     "BUILD": _TensorMachine.build,
