@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from graphkit.bench.experiment import Experiment
 from graphkit.bench.run import Loader, RunRecord, run
@@ -43,6 +43,7 @@ class Event:
     note: str = ""
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Told of every event, in the calling process."""
 

@@ -45,6 +45,7 @@ class GraphBatch(Protocol):
     seeds: Int[Tensor, " seeds"]
 
 
+@runtime_checkable
 class History(Protocol):
     """The events before a batch, oldest first: all that a model may look at."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Patience", "Stop", "WindowMean"]
 
 
+@runtime_checkable
 class Stop(Protocol):
     """A rule that looks at one score per epoch; losses come with their sign turned."""
 

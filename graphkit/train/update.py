@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from graphkit.train.ranks import ranks
 __all__ = ["Alternate", "GradientUpdate", "Update"]
 
 
+@runtime_checkable
 class Update(Protocol):
     """A rhythm of steps."""
 

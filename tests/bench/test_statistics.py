@@ -105,7 +105,7 @@ def test_effect_is_mean_over_deviation_of_the_differences() -> None:
 def test_last_bit_makes_no_rank() -> None:
     """All differences are one hundredth, up to rounding: whichever is negative, the p is one."""
     scores = dict(enumerate([0.03, 0.07, 0.15, 0.29, 0.41, 0.57, 0.83]))
-    assert len({score - (score - 0.01) for score in scores.values()}) > 3
+    assert len({score - (score - 0.01) for score in scores.values()}) > 1
     found = set()
     for negative in scores:
         other = {s: score + (0.01 if s == negative else -0.01) for s, score in scores.items()}

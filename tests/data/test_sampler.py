@@ -399,10 +399,12 @@ def test_csc_of_sorted_edges_keeps_them_and_of_others_is_stable() -> None:
     graph = Csc.of(edge_index, 6)
     assert graph.colptr.tolist() == [0, 2, 4, 4, 4, 4, 4]
     assert graph.row.tolist() == [4, 2, 5, 3]
-    assert graph.edge is not None and graph.edge.tolist() == [1, 3, 0, 2]
+    assert graph.edge is not None
+    assert graph.edge.tolist() == [1, 3, 0, 2]
     in_order = Csc.of(edge_index[:, [1, 3, 0, 2]], 6)
     assert in_order.edge is None
-    assert torch.equal(in_order.row, graph.row) and torch.equal(in_order.colptr, graph.colptr)
+    assert torch.equal(in_order.row, graph.row)
+    assert torch.equal(in_order.colptr, graph.colptr)
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
@@ -428,7 +430,8 @@ def test_a_copy_samples_the_same_and_shares_no_tables() -> None:
     sampler = SeededNeighbors(Csc.of(random_edges(60, 400), 60), [3, 2], seed=0)
     expected = listed(sample(sampler, [1, 2]))
     other = copy.deepcopy(sampler)
-    assert other._desks == [] and len(sampler._desks) == 1
+    assert other._desks == []
+    assert len(sampler._desks) == 1
     assert listed(sample(other, [1, 2])) == expected
 
 
