@@ -22,7 +22,7 @@ from graphkit.bench.host import describe_host
 from graphkit.models import GCN
 from graphkit.train import TrainConfig, fit
 
-OUT = Path(__file__).parent / "results" / "speed" / "overhead.json"
+OUT = Path(__file__).parent / "measured" / "overhead.json"
 EPOCHS, ROUNDS = 200, 15
 
 

@@ -35,7 +35,7 @@ from torch_geometric.sampler import NodeSamplerInput
 
 from graphkit.data.sampler import Csc, SeededNeighbors
 
-RESULTS = Path(__file__).parent / "results" / "speed" / "sampling.json"
+RESULTS = Path(__file__).parent / "measured" / "sampling.json"
 THREADS = (1, 2)
 PACKAGES = ("graphkit", "numba", "numpy", "torch", "torch-geometric", "torch-sparse")
 

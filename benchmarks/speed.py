@@ -31,7 +31,7 @@ from graphkit.data.problem import Problem
 from graphkit.models import GAT, GCN, GraphSAGE
 from graphkit.train import TrainConfig, evaluate, fit
 
-OUT = Path(__file__).parent / "results" / "speed" / "full_batch.json"
+OUT = Path(__file__).parent / "measured" / "full_batch.json"
 
 
 class Plain(nn.Module):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv as csv_format
 import io
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.bench.rows import Row
 from graphkit.bench.wording import plain
-from graphkit.errors import MissingExtra, StorageError
+from graphkit.errors import MissingExtra
+from graphkit.files import write_whole
 
 if TYPE_CHECKING:
     from graphkit.bench.leaderboard import Leaderboard
 
-__all__ = ["csv", "to_json", "write_parquet", "write_whole"]
+__all__ = ["csv", "to_json", "write_parquet"]
 
 # name and Parquet type of every column, and where its value comes from
 _FIELDS: tuple[tuple[str, str, Callable[[Row], Any]], ...] = (
@@ -138,21 +137,3 @@ def write_parquet(leaderboard: Leaderboard, path: Path) -> Path:
     out = io.BytesIO()
     pyarrow.parquet.write_table(table, out)
     return write_whole(path, out.getvalue())
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Writes a file under another name and moves it, so that a reader never sees half of it.
-
-    Raises:
-        StorageError: The file cannot be written; what was there before is intact.
-    """
-    part = path.with_name(f"{path.name}.tmp-{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-    return path

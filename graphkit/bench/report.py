@@ -15,7 +15,6 @@ from pathlib import Path
 
 from graphkit.bench import plots
 from graphkit.bench.cells import notes
-from graphkit.bench.data_tables import write_whole
 from graphkit.bench.leaderboard import Leaderboard
 from graphkit.bench.markup import Markup, block, element, join
 from graphkit.bench.page_style import SCRIPT, STYLE
@@ -24,6 +23,7 @@ from graphkit.bench.report_figures import figure
 from graphkit.bench.report_problem import problem_section
 from graphkit.bench.rows import Board
 from graphkit.bench.wording import p_value
+from graphkit.files import write_whole
 
 __all__ = ["page", "write"]
 

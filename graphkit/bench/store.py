@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from graphkit.errors import StorageError
+from graphkit.files import write_whole
 
 __all__ = ["Store"]
 
@@ -44,8 +45,6 @@ class Store:
         Raises:
             StorageError: The disk is full or cannot be written; older records are intact.
         """
-        from graphkit.train.checkpoint import write_whole
-
         path = self.path(record["suite"], record["id"])
         write_whole(path, _text(_plain(record)).encode())
         return path

@@ -239,7 +239,7 @@ def _carry_out(
     from graphkit.bench.store import Store
     from graphkit.bench.sweep import pending, sweep
     from graphkit.cli.progress import Watching
-    from graphkit.train import write_whole
+    from graphkit.files import write_whole
 
     suite, experiments = _experiments(asked)
     store = Store(results)

@@ -1,6 +1,6 @@
 """Floor 3: the one loop."""
 
-from graphkit.train.checkpoint import Progress, checkpoints, write_whole
+from graphkit.train.checkpoint import Progress, checkpoints
 from graphkit.train.config import TrainConfig
 from graphkit.train.evaluate import evaluate, predict
 from graphkit.train.fit import Fitted, fit
@@ -29,5 +29,4 @@ __all__ = [
     "evaluate",
     "fit",
     "predict",
-    "write_whole",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 import random
 import signal
 import threading
@@ -25,10 +24,11 @@ import xxhash
 from torch import Tensor
 
 from graphkit.errors import DamagedFile, SettingError, StorageError
+from graphkit.files import write_whole
 from graphkit.models.base import Model
 from graphkit.train.ranks import rank
 
-__all__ = ["Checkpoint", "Progress", "between_steps", "checkpoints", "write_whole"]
+__all__ = ["Checkpoint", "Progress", "between_steps", "checkpoints"]
 
 FORMAT = 1
 
@@ -191,30 +191,6 @@ def between_steps(checkpoint: Checkpoint) -> Iterator[Callable[[Progress], None]
         yield check
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part.
-
-    Raises:
-        StorageError: The disk is full or cannot be written; what was there before is intact.
-    """
-    draft = path.with_name(f"{path.name}.tmp-{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _write(path: Path, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
