@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -13,21 +13,31 @@ from rich.table import Table
 
 from graphkit.data.catalogue import PROBLEMS, Entry, entry
 
-__all__ = ["fetch_files", "info", "list_problems", "verify"]
+__all__ = ["fetch_files", "info", "list_problems", "markdown", "verify"]
 
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 Name = Annotated[str, tyro.conf.Positional]
 Names = Annotated[tuple[str, ...], tyro.conf.Positional]
 
 
-def list_problems(*, kind: str | None = None, like: str = "", as_json: AsJson = False) -> None:
+def list_problems(
+    *,
+    kind: Literal["nodes", "graphs", "events", "hypergraph"] | None = None,
+    like: str = "",
+    format: Literal["table", "markdown"] = "table",
+    as_json: AsJson = False,
+) -> None:
     """Lists all problems of the catalogue.
 
     Args:
-        kind: Only those whose items are nodes, graphs, events or hypergraph.
+        kind: Only those whose items are of this kind.
         like: Only names that contain this.
+        format: How to print them; ``markdown`` gives the page ``datasets/README.md``.
         as_json: Print JSON for a program.
     """
+    if format == "markdown":
+        print(markdown())
+        return
     chosen = {
         name: line
         for name, line in PROBLEMS.items()
@@ -126,6 +136,30 @@ def verify(names: Names, /, *, data_root: Path | None = None, as_json: AsJson = 
         table.add_row(name, f"[{colour}]{row['state']}[/]", row["detail"].replace("[", r"\["))
     Console().print(table)
     return status
+
+
+def markdown() -> str:
+    """Returns the catalogue as a page."""
+    head = "| problem | items | edges | features | outputs | metric | about | licence |"
+    lines = [
+        "# Data sets",
+        "",
+        "All problems by name; made by `graphkit datasets list --format markdown`. `debian-deps`",
+        "ships in this folder, synthetic ones are generated, the others are read from a data root",
+        "or downloaded. Edges are stored entries of the one graph, or a mean per graph. *Rebuilt*",
+        "files were computed from other public ones: not to be held against published numbers.",
+    ]
+    for kind in ("nodes", "graphs", "events", "hypergraph"):
+        lines += ["", f"## Items are {kind}", "", head, "|---|---|---|---|---|---|---|---|"]
+        for name, line in PROBLEMS.items():
+            if line.kind == kind:
+                about = line.summary + (" *(rebuilt)*" if line.rebuilt else "")
+                cells = (
+                    f"`{name}`", _number(line.items), _number(line.edges), _number(line.features),
+                    _number(line.outputs), line.metric, about.replace("|", "/"), line.licence,
+                )  # fmt: skip
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def wide_console() -> Console:
