@@ -88,8 +88,12 @@ def _to_budget(experiment: Experiment, budget: int) -> Experiment:
     recipe = experiment.recipe
     assert isinstance(recipe, Supervised)
     dims = Loader()(experiment, experiment.seeds[0]).dims
-    heads = 8 if "GAT" in repr(recipe.model) and "Framed" in repr(recipe.model) else 1
-    found = fit_width(_any(recipe.model), dims, budget, multiple_of=heads)
+    cls = getattr(recipe.model, "func", recipe.model)
+    steps = getattr(cls, "width_multiple", 1)
+    try:
+        found = fit_width(_any(recipe.model), dims, budget, multiple_of=steps)
+    except SettingError as error:
+        raise SettingError(f"{experiment.name} on {experiment.problem_name}: {error}") from error
     model: Any = partial(_any(recipe.model), hidden_channels=found.width)
     name = f"{experiment.name}-{_short(budget)}"
     return replace(experiment, name=name, recipe=replace(recipe, model=model), reported=None)

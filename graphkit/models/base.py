@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,8 +18,11 @@ class Model(nn.Module):
     """A network that is called with a batch and returns a prediction.
 
     Four things the loop asks: ``forward``, ``losses``, ``reset_state``, ``observe``; two transforms
-    the model may state. All state is in registered buffers.
+    the model may state. All state is in registered buffers. ``width_multiple`` is what
+    ``hidden_channels`` must be divisible by, for fitting the width to a budget.
     """
+
+    width_multiple: ClassVar[int] = 1
 
     @property
     def pre_transform(self) -> Callable[[Any], Any] | None:

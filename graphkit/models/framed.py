@@ -208,6 +208,7 @@ class FramedGAT(_Framed):
     """
 
     adjacency = Adjacency("sum", unweighted=True)
+    width_multiple = 8
 
     def layer(self, channels: int) -> nn.Module:
         """Attention over the neighbours."""

@@ -38,6 +38,8 @@ class GraphTransformer(Model):
         without edge features divides by zero.
     """
 
+    width_multiple = 8  # the default number of heads
+
     def __init__(
         self,
         dims: Dims,

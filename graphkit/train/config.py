@@ -77,8 +77,9 @@ class TrainConfig:
         """Returns whether the epoch of the last score is the one to keep so far."""
         if self.keep == "last" or len(scores) == 1:
             return True
-        before = max(scores[:-1])
-        better = scores[-1] > before or before != before  # a NaN gives way to anything
+        known = [score for score in scores[:-1] if score == score]  # NaN gives way to anything
+        before = max(known, default=float("-inf"))
+        better = scores[-1] > before or not known
         return better or (self.keep == "latest_best" and scores[-1] == before)
 
     def ends(self, scores: Sequence[float], row: Mapping[str, float]) -> bool:

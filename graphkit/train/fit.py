@@ -110,6 +110,8 @@ def fit(
                 at.scores.append(sign * scores[monitor])
                 if config.is_kept(at.scores):
                     at.keep(row, model)
+            else:
+                row |= update.after_epoch({})
             at.close_epoch(row, time.perf_counter() - start)
             at.done = bool(on_epoch(row)) or config.ends(at.scores, row)
             checkpoint.save(at, now=at.done)

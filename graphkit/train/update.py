@@ -28,7 +28,8 @@ class Update(Protocol):
         ...
 
     def after_epoch(self, scores: dict[str, float]) -> dict[str, float]:
-        """Moves the schedule by the validation scores; returns what else belongs in the row."""
+        """Moves the schedule by the validation scores, none in an epoch that is not validated;
+        returns what else belongs in the row."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,7 +126,8 @@ class GradientUpdate:
         if self.optimizer is None:
             return {}
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(scores["loss"])
+            if scores:
+                self.schedule.step(scores["loss"])
         elif self.schedule is not None:
             self.schedule.step()
         return {"lr": float(self.optimizer.param_groups[0]["lr"])}
