@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.data.collate import collate
 
 from graphkit.errors import DataError
 
@@ -54,8 +53,13 @@ class GraphSet(Sequence[Data]):
                 )
         sizes = torch.tensor([int(graph.num_nodes or 0) for graph in graphs])
         plain = [_without_count(graph) for graph in graphs]
-        joined, slices, _ = collate(Data, plain, increment=False, add_batch=False)
-        return cls(joined, {key: torch.as_tensor(cut) for key, cut in slices.items()}, sizes)
+        joined, slices = Data(), {}
+        for key in plain[0]:
+            rows = [graph[key] for graph in plain]
+            axis = _axis(joined, key, rows[0])
+            joined[key] = torch.cat(rows, dim=axis)
+            slices[key] = _starts(torch.tensor([row.shape[axis] for row in rows]))
+        return cls(joined, slices, sizes)
 
     def __len__(self) -> int:
         return len(self.num_nodes)
@@ -75,13 +79,9 @@ class GraphSet(Sequence[Data]):
         at = int(number) % len(self)
         for key, value in self.joined.to_dict().items():
             low, high = int(self.slices[key][at]), int(self.slices[key][at + 1])
-            graph[key] = value.narrow(self._axis(key, value), low, high - low)
+            graph[key] = value.narrow(_axis(self.joined, key, value), low, high - low)
         graph.num_nodes = int(self.num_nodes[at])
         return graph
-
-    def _axis(self, key: str, value: Tensor) -> int:
-        axis = self.joined.__cat_dim__(key, value)
-        return (axis or 0) % max(value.dim(), 1)
 
     def _cut(self, numbers: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The chosen graphs' fields, still numbered within each graph, and their new slices."""
@@ -90,7 +90,7 @@ class GraphSet(Sequence[Data]):
             low, high = self.slices[key][numbers], self.slices[key][numbers + 1]
             cuts[key] = _starts(high - low)
             rows = _ranges(low, cuts[key])
-            fields[key] = value.index_select(self._axis(key, value), rows)
+            fields[key] = value.index_select(_axis(self.joined, key, value), rows)
         return fields, cuts
 
     def keep(self, numbers: Tensor) -> GraphSet:
@@ -105,7 +105,7 @@ class GraphSet(Sequence[Data]):
         ptr = _starts(sizes)
         batch = Batch()
         for key, value in fields.items():
-            if self.joined.__inc__(key, value) != 0:
+            if _ONE_NODE.__inc__(key, value) != 0:  # PyG's rule: whatever is named an index
                 value = value + ptr[:-1].repeat_interleave(cuts[key].diff())
             batch[key] = value
         batch.batch = torch.arange(len(numbers)).repeat_interleave(sizes)
@@ -120,14 +120,21 @@ class GraphSet(Sequence[Data]):
         return GraphSet(joined, self.slices | {name: torch.arange(len(self) + 1)}, self.num_nodes)
 
 
-def _without_count(graph: Data) -> Data:
+_ONE_NODE = Data(num_nodes=1)
+
+
+def _axis(graph: Data, key: str, value: Tensor) -> int:
+    """The dimension along which PyG joins a field."""
+    return (graph.__cat_dim__(key, value) or 0) % max(value.dim(), 1)
+
+
+def _without_count(graph: Data) -> dict[str, Tensor]:
     """A graph without a stored node count, which is kept apart."""
     fields = {key: value for key, value in graph.to_dict().items() if key != "num_nodes"}
     bad = [key for key, value in fields.items() if not isinstance(value, Tensor)]
     if bad:
         raise DataError(f"field {bad[0]!r} of a graph is not a tensor")
-    rows = {k: v.reshape(1) if v.dim() == 0 else v for k, v in fields.items()}
-    return Data.from_dict(rows)
+    return {k: v.reshape(1) if v.dim() == 0 else v for k, v in fields.items()}
 
 
 def _starts(sizes: Tensor) -> Tensor:

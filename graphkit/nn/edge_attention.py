@@ -66,13 +66,16 @@ class EdgeAttention(nn.Module):
         score = asked * self.key(x).index_select(0, source) / (x.shape[1] // self.heads) ** 0.5
         if self.edge is not None and e is not None:
             score = score * self.edge(e)
-        by_head = score.view(len(score), self.heads, -1)
+        by_head = score.view(len(score), self.heads, x.shape[1] // self.heads)
         weight = by_head.sum(dim=-1).clamp(-self.clamp, self.clamp).exp()  # (edges, heads)
         value = self.value(x).index_select(0, source).view_as(by_head)
         weighed = (weight[:, :, None] * value).flatten(1)
         total = x.new_zeros(len(x), self.heads).index_add(0, destination, weight)
         summed = torch.zeros_like(x).index_add(0, destination, weighed)
-        share = summed.view(len(x), self.heads, -1) / total.masked_fill(total == 0, 1)[:, :, None]
+        share = (
+            summed.view(len(x), self.heads, x.shape[1] // self.heads)
+            / total.masked_fill(total == 0, 1)[:, :, None]
+        )
         return share.flatten(1), score if self.edge is not None else None
 
 
