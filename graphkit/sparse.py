@@ -45,7 +45,7 @@ class SparseMatrix:
             weight: One number per edge; 1 if not given. Duplicate edges add up.
             shape: Number of destinations and of sources.
         """
-        source, destination = edge_index
+        source, destination = edge_index.long()  # places of entries do not fit 32 bits
         if weight is None:
             weight = torch.ones(edge_index.shape[1], device=edge_index.device)
         by_row = (destination * shape[1] + source).argsort(stable=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from graphkit.bench.experiment import Experiment
@@ -44,6 +45,7 @@ def build(
     budget: int | None,
     trials: int | None,
     on_nan: str | None,
+    root: Path | None = None,
 ) -> list[Experiment]:
     """Returns an experiment per model and problem.
 
@@ -65,7 +67,7 @@ def build(
         for model in _words(models)
     ]
     if budget is not None:
-        chosen = [_to_budget(experiment, budget) for experiment in chosen]
+        chosen = [_to_budget(experiment, budget, root) for experiment in chosen]
     if trials is not None:
         chosen = [_tuned(experiment, trials) for experiment in chosen]
     return chosen
@@ -80,14 +82,14 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _to_budget(experiment: Experiment, budget: int) -> Experiment:
+def _to_budget(experiment: Experiment, budget: int, root: Path | None) -> Experiment:
     """The experiment with the width that meets the budget for the problem's real sizes."""
     from graphkit.bench.budget import fit_width
     from graphkit.bench.run import Loader
 
     recipe = experiment.recipe
     assert isinstance(recipe, Supervised)
-    dims = Loader()(experiment, experiment.seeds[0]).dims
+    dims = Loader(root)(experiment, experiment.seeds[0]).dims
     cls = getattr(recipe.model, "func", recipe.model)
     steps = getattr(cls, "width_multiple", 1)
     try:

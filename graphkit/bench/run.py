@@ -22,6 +22,7 @@ from graphkit.bench.host import describe_host, peak_memory_bytes, reset_peak_mem
 from graphkit.data.catalogue import load_problem
 from graphkit.data.prepare import fingerprint
 from graphkit.data.problem import Problem
+from graphkit.errors import StorageError
 from graphkit.train import Fitted, checkpoints, evaluate
 
 __all__ = ["Loader", "RunRecord", "run"]
@@ -80,6 +81,7 @@ def run(
 
     Raises:
         KeyboardInterrupt: The run was interrupted; its state is in ``state``.
+        StorageError: The state could not be written; there is no record then.
     """
     loader = loader or Loader()
     started = datetime.now(UTC)
@@ -104,6 +106,8 @@ def run(
             warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")
             record |= _carry_out(experiment, seed, loader, state, on_epoch)
         record["status"] = "done"
+    except StorageError:  # a full disk is no result of the recipe: the run stays open
+        raise
     except Exception as error:  # any failure of a recipe is a row of the board, not the end of it
         record["error"] = {
             "type": type(error).__name__,

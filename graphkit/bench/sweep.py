@@ -10,7 +10,7 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -105,12 +105,13 @@ def sweep(
     import torch
 
     threads = threads or max(1, (os.cpu_count() or 1) // max(workers, 1))
+    again = _failed_before(experiments, store, suite) if retry else {}
     if workers <= 1:
         torch.set_num_threads(threads)
-        return _work(experiments, store, suite, root, device, retry, 0, watch)
+        return _work(experiments, store, suite, root, device, again, 0, watch)
     context = multiprocessing.get_context("spawn")
     events: Any = context.Queue()
-    arguments = (experiments, store, suite, root, device, retry, threads, events)
+    arguments = (experiments, store, suite, root, device, again, threads, events)
     processes = [
         context.Process(target=_worker, args=(number, *arguments), daemon=False)
         for number in range(workers)
@@ -132,10 +133,9 @@ def sweep(
                 process.kill()
         raise
     broken = [process for process in processes if process.exitcode not in (0, None)]
-    left = pending(experiments, store, suite)
-    if broken and left:  # a process died (for want of memory, say): what it left is done here
+    if broken:  # a process died (for want of memory, say): what it left is done here
         torch.set_num_threads(threads)
-        failed += _work(experiments, store, suite, root, device, retry, 0, watch)
+        failed += _work(experiments, store, suite, root, device, again, 0, watch)
     return failed
 
 
@@ -156,7 +156,7 @@ def _worker(
     suite: str,
     root: Path | None,
     device: str,
-    retry: bool,
+    again: Mapping[str, int],
     threads: int,
     events: Any,
 ) -> None:
@@ -165,7 +165,7 @@ def _worker(
 
     torch.set_num_threads(threads)
     try:
-        _work(experiments, store, suite, root, device, retry, number, events.put)
+        _work(experiments, store, suite, root, device, again, number, events.put)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -176,23 +176,26 @@ def _work(
     suite: str,
     root: Path | None,
     device: str,
-    retry: bool,
+    again: Mapping[str, int],
     worker: int,
     watch: Callable[[Event], None],
 ) -> int:
     loader, failed = Loader(root, device), 0
     tried: set[str] = set()
     while True:
-        waiting = pending(experiments, store, suite, retry=retry)
-        waiting = [pair for pair in waiting if pair[0].run_id(pair[1]) not in tried]
+        waiting = [
+            pair
+            for pair in pending(experiments, store, suite, retry=bool(again))
+            if pair[0].run_id(pair[1]) not in tried
+            and _is_open(store, suite, pair[0].run_id(pair[1]), again)
+        ]
         if not waiting:
             return failed
         held_by_others = True
         for experiment, seed in waiting:
             run_id = experiment.run_id(seed)
             with store.claim(suite, run_id) as mine:
-                settled = ("done",) if retry else ("done", "failed")
-                if not mine or store.status(suite, run_id) in settled:
+                if not mine or not _is_open(store, suite, run_id, again):
                     continue
                 held_by_others = False
                 tried.add(run_id)
@@ -200,6 +203,24 @@ def _work(
                 failed += record["status"] == "failed"
         if held_by_others:
             time.sleep(0.5)  # others are at work on all that is left
+
+
+def _failed_before(experiments: Sequence[Experiment], store: Store, suite: str) -> dict[str, int]:
+    """Failed runs and the time of each record: what a retry is for."""
+    names = [experiment.run_id(seed) for experiment in experiments for seed in experiment.seeds]
+    return {
+        name: store.path(suite, name).stat().st_mtime_ns
+        for name in names
+        if store.status(suite, name) == "failed"
+    }
+
+
+def _is_open(store: Store, suite: str, run_id: str, again: Mapping[str, int]) -> bool:
+    """Whether a run is to be carried out: a retry is over once any process wrote its record."""
+    status = store.status(suite, run_id)
+    if status != "failed":
+        return status != "done"
+    return again.get(run_id) == store.path(suite, run_id).stat().st_mtime_ns
 
 
 def _one(

@@ -241,7 +241,7 @@ def _carry_out(
     from graphkit.cli.progress import Watching
     from graphkit.files import write_whole
 
-    suite, experiments = _experiments(asked)
+    suite, experiments = _experiments(asked, data_root)
     store = Store(results)
     left = pending(experiments, store, suite, retry=retry)
     total = sum(len(experiment.seeds) for experiment in experiments)
@@ -273,7 +273,7 @@ def _carry_out(
     return 1 if failed else 0
 
 
-def _experiments(asked: Sweep) -> tuple[str, Sequence[Any]]:
+def _experiments(asked: Sweep, data_root: Path | None) -> tuple[str, Sequence[Any]]:
     """The name the runs are filed under, and the experiments."""
     from graphkit.bench.suites import load_suite
 
@@ -286,7 +286,8 @@ def _experiments(asked: Sweep) -> tuple[str, Sequence[Any]]:
         )
     from graphkit.bench.asked import build
 
-    return asked.suite or "mine", build(**{k: v for k, v in asdict(asked).items() if k != "suite"})
+    words = {k: v for k, v in asdict(asked).items() if k != "suite"}
+    return asked.suite or "mine", build(**words, root=data_root)
 
 
 def _score(scores: dict[str, float] | None, metric: str) -> str:

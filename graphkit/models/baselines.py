@@ -316,13 +316,14 @@ class SGC(Model):
         self, dims: Dims, *, hops: int = 2, dropout: float = 0.0, undirected: bool = True
     ) -> None:
         super().__init__()
-        self.hops, self.undirected = hops, undirected
-        self.linear = InputLinear(max(dims.in_channels, 1), dims.out_channels, dropout=dropout)
+        self.hops, self.undirected, self.symbols = hops, undirected, dims.node_symbols
+        channels = sum(self.symbols) or max(dims.in_channels, 1)
+        self.linear = InputLinear(channels, dims.out_channels, dropout=dropout)
 
     @property
     def pre_transform(self) -> Callable[[Any], Any]:
         """The averaged features in place of the raw ones."""
-        average = PropagatedFeatures(self.hops)
+        average = PropagatedFeatures(self.hops, self.symbols)
         return Chain(Undirected(), average) if self.undirected else average
 
     def forward(self, batch: NodeBatch) -> Float[Tensor, "nodes answers"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from graphkit.models.base import Model
-from graphkit.nn import AdaptiveHops, BatchNorm, InputLinear
+from graphkit.nn import AdaptiveHops, BatchNorm, InputEncoder, InputLinear
 from graphkit.tasks import Dims, NodeBatch
 from graphkit.transforms import Adjacency, Chain, SparseFeatures, Undirected
 
@@ -30,7 +30,7 @@ class DAGNN(Model):
         undirected: Take every edge in both directions.
 
     Reads:
-        ``x``, ``edge_index``.
+        ``x`` (vectors, symbols or none), ``edge_index``.
 
     Source:
         Liu et al., "Towards Deeper Graph Neural Networks", KDD 2020, eq. 8.
@@ -52,7 +52,11 @@ class DAGNN(Model):
     ) -> None:
         super().__init__()
         self.undirected = undirected
-        self.encode = InputLinear(dims.in_channels, hidden_channels, dropout=input_dropout)
+        self.encode: InputEncoder | InputLinear
+        if dims.node_symbols or dims.in_channels == 0:
+            self.encode = InputEncoder(dims.in_channels, dims.node_symbols, hidden_channels)
+        else:
+            self.encode = InputLinear(dims.in_channels, hidden_channels, dropout=input_dropout)
         self.norm = BatchNorm(hidden_channels) if norm == "batch" else nn.Identity()
         self.classify = InputLinear(hidden_channels, dims.out_channels, dropout=dropout)
         self.reach = AdaptiveHops(dims.out_channels, hops, bias=gate_bias)
@@ -68,7 +72,10 @@ class DAGNN(Model):
         return Chain(Adjacency("sym"), SparseFeatures())
 
     def forward(self, batch: NodeBatch) -> Float[Tensor, "nodes classes"]:
-        sparse = batch.get("sparse_x")  # type: ignore[attr-defined]
-        x = self.encode(batch.x if sparse is None else sparse)
+        if isinstance(self.encode, InputEncoder):
+            x = self.encode(batch.get("x"), batch.num_nodes)  # type: ignore[attr-defined]
+        else:
+            sparse = batch.get("sparse_x")  # type: ignore[attr-defined]
+            x = self.encode(batch.x if sparse is None else sparse)
         z = self.classify(self.norm(x).relu())
         return self.reach(z, batch.adj)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch_geometric.nn import GINConv
 
+from graphkit.errors import SettingError
 from graphkit.models.base import Model
 from graphkit.nn import (
     BatchNorm,
@@ -49,6 +50,7 @@ class _Framed(Model):
         dropout: Share of features dropped after each layer in training.
         readout: How node vectors make one answer per graph; ``None`` answers per node.
         encoding: Number of Laplacian eigenvectors added to the input; 0 adds none.
+        random_signs: Flip the signs of the encoding in training.
     """
 
     adjacency: Adjacency | None = None
@@ -124,6 +126,13 @@ class _Framed(Model):
 class FramedMLP(_Framed):
     """The frame around a linear map: no edge is looked at.
 
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``batch`` with a readout.
+
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023.
     """
@@ -140,6 +149,13 @@ class FramedMLP(_Framed):
 class VanillaGCN(_Framed):
     """The frame around a mean over neighbours ("GCN" in papers that quote the 2020 text).
 
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``edge_index``, ``edge_weight`` where there is one, ``batch`` with a readout.
+
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023.
     """
@@ -154,6 +170,13 @@ class VanillaGCN(_Framed):
 class FramedGCN(VanillaGCN):
     """The frame around a convolution normalised by the root of both degrees.
 
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``edge_index``, ``edge_weight`` where there is one, ``batch`` with a readout.
+
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023.
     """
@@ -163,6 +186,13 @@ class FramedGCN(VanillaGCN):
 
 class FramedSAGE(_Framed):
     """The frame around GraphSAGE with a mean.
+
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``edge_index``, ``edge_weight`` where there is one, ``batch`` with a readout.
 
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023.
@@ -177,6 +207,13 @@ class FramedSAGE(_Framed):
 
 class FramedGIN(_Framed):
     """The frame around a sum over neighbours and a two-layer network.
+
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``edge_index``, ``edge_weight`` where there is one, ``batch`` with a readout.
 
     Source:
         Xu et al., "How Powerful are Graph Neural Networks?", ICLR 2019, in the frame of
@@ -203,6 +240,16 @@ class FramedGIN(_Framed):
 class FramedGAT(_Framed):
     """The frame around attention with eight heads; the width must be a multiple of eight.
 
+    Args:
+        dims, hidden_channels, num_layers, dropout, readout, encoding, random_signs: As for
+            ``GatedGCN``.
+
+    Reads:
+        ``x``, ``edge_index``, ``batch`` with a readout.
+
+    Raises:
+        SettingError: The heads do not divide the width.
+
     Source:
         Veličković et al., "Graph Attention Networks", ICLR 2018, in the frame of Dwivedi et al.
     """
@@ -212,6 +259,8 @@ class FramedGAT(_Framed):
 
     def layer(self, channels: int) -> nn.Module:
         """Attention over the neighbours."""
+        if channels % 8 or channels == 0:
+            raise SettingError(f"8 heads do not divide a width of {channels}")
         return SparseGATConv(channels, channels // 8, heads=8)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from graphkit.errors import DataError, SettingError
 from graphkit.models.base import Model
 from graphkit.tasks import Dims, NodeBatch, Task
 from graphkit.transforms import Adjacency, Chain, Undirected
@@ -32,6 +33,10 @@ class LabelPropagation(Model):
     Reads:
         ``edge_index``, and ``y`` at the seeds in training.
 
+    Raises:
+        SettingError: ``dims`` do not say how many nodes there are.
+        DataError: The graph has another number of nodes: what is known could not be matched.
+
     Source:
         Zhou et al., "Learning with Local and Global Consistency", NeurIPS 2003.
     """
@@ -43,7 +48,9 @@ class LabelPropagation(Model):
     ) -> None:
         super().__init__()
         self.hops, self.alpha, self.undirected = hops, alpha, undirected
-        self.register_buffer("known", torch.zeros(dims.num_nodes or 0, dims.out_channels))
+        if dims.num_nodes is None:
+            raise SettingError("label propagation is for one graph: dims.num_nodes is not given")
+        self.register_buffer("known", torch.zeros(dims.num_nodes, dims.out_channels))
 
     @property
     def pre_transform(self) -> Callable[[Any], Any] | None:
@@ -57,14 +64,24 @@ class LabelPropagation(Model):
 
     def losses(self, batch: NodeBatch, task: Task) -> dict[str, Tensor]:
         """Remembers the classes of the seeds; there is nothing to minimise."""
-        nodes = getattr(batch, "n_id", torch.arange(len(self.known), device=self.known.device))
+        nodes = self._numbers(batch)
         seeds, y = nodes[batch.seeds], batch.y[batch.seeds]
         self.known[seeds[y >= 0]] = F.one_hot(y[y >= 0], self.known.shape[1]).float()
         return {"loss": task.loss(self(batch), batch)}
 
+    def _numbers(self, batch: Any) -> Int[Tensor, " nodes"]:
+        """What the batch's nodes are called in the whole graph."""
+        if batch.get("n_id") is not None:
+            return batch.n_id
+        if batch.num_nodes != len(self.known):
+            raise DataError(
+                f"label propagation was made for {len(self.known)} nodes and the graph has "
+                f"{batch.num_nodes}; it has no answer where nodes are hidden until the end"
+            )
+        return torch.arange(len(self.known), device=self.known.device)
+
     def forward(self, batch: NodeBatch) -> Float[Tensor, "nodes classes"]:
-        nodes = getattr(batch, "n_id", slice(None))
-        own = self.known[nodes]
+        own = self.known[self._numbers(batch)]
         spread = own
         for _ in range(self.hops):
             spread = self.alpha * (batch.adj @ spread) + (1 - self.alpha) * own  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ class InputEncoder(nn.Module):
     def forward(self, x: Tensor | None, num_rows: int) -> Float[Tensor, "rows channels"]:
         if self.linear is None:
             assert x is not None
-            columns = x.reshape(num_rows, -1).long()
+            columns = (x[:, None] if x.dim() == 1 else x).long()
             return torch.stack([table(columns[:, i]) for i, table in enumerate(self.embed)]).sum(0)
         if self.constant or x is None:
             ones = torch.ones(num_rows, 1, device=self.linear.weight.device)

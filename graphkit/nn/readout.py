@@ -14,14 +14,14 @@ Readout = Literal["mean", "sum", "max"]
 
 
 class Head(nn.Sequential):
-    """Three linear maps that halve the width twice: d, d // 2, d // 4, answers.
+    """Three linear maps that halve the width twice: d, d // 2, d // 4 (at least 1), answers.
 
     Source:
         Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023 (``MLPReadout``).
     """
 
     def __init__(self, channels: int, out_channels: int) -> None:
-        half, quarter = channels // 2, channels // 4
+        half, quarter = max(channels // 2, 1), max(channels // 4, 1)
         super().__init__(
             nn.Linear(channels, half),
             nn.ReLU(),

@@ -107,7 +107,8 @@ class Task(ABC):
         scores = self.metrics(answers, target)
         scores["loss"] = float(self.compare(answers, target))
         for name in self.batch_means:
-            parts = [METRICS[name](*pair) for pair in batches if len(pair[1])]
+            known = [(rows[k], y[k]) for rows, y in batches for k in [self.known(y)]]
+            parts = [METRICS[name].of_batch(*pair) for pair in known if len(pair[1])]
             scores[f"{name}_batch_mean"] = sum(parts) / len(parts) if parts else float("nan")
         return scores
 

@@ -20,10 +20,17 @@ __all__ = ["METRICS", "Metric", "metric"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A score: a function of predictions and answers, and the direction in which it is good."""
+    """A score: a function of predictions and answers, and the direction in which it is good.
+
+    Args:
+        function: Takes all rows of a part at once.
+        higher: Whether a larger number is the better one.
+        in_batch: The function papers average over batches, where it is another one.
+    """
 
     function: Callable[[Tensor, Tensor], float]
     higher: bool = True
+    in_batch: Callable[[Tensor, Tensor], float] | None = None
 
     def __call__(self, answers: Tensor, target: Tensor) -> float:
         """Returns the score of ``answers`` against ``target``.
@@ -34,6 +41,10 @@ class Metric:
         if not bool(torch.isfinite(answers.sum())):  # a sum is finite only if every entry is
             _refuse_undefined(answers)
         return self.function(answers, target)
+
+    def of_batch(self, answers: Tensor, target: Tensor) -> float:
+        """Returns the score of one batch, as papers compute it."""
+        return Metric(self.in_batch or self.function)(answers, target)
 
 
 def _refuse_undefined(answers: Tensor) -> None:
@@ -79,6 +90,18 @@ def balanced_accuracy(answers: Tensor, target: Tensor) -> float:
     return recall[size > 0].mean().item()
 
 
+def balanced_accuracy_of_batch(answers: Tensor, target: Tensor) -> float:
+    """The same, but a class that is said and does not occur counts as a recall of 0.
+
+    Source:
+        Dwivedi et al., "Benchmarking Graph Neural Networks", JMLR 2023, accuracy in their code
+        for PATTERN and CLUSTER, which is averaged over batches.
+    """
+    occurring, said = target.reshape(-1).long().unique(), _classes(answers).unique()
+    counted = torch.cat([occurring, said]).unique()
+    return balanced_accuracy(answers, target) * len(occurring) / len(counted)
+
+
 def macro_f1(answers: Tensor, target: Tensor) -> float:
     """F1 per class, averaged over all classes there are."""
     from sklearn.metrics import f1_score
@@ -122,7 +145,9 @@ def _mean_over_columns(
     score: Callable[[np.ndarray, np.ndarray], float], answers: Tensor, target: Tensor
 ) -> float:
     """Mean over the columns that hold both classes; NaN where none does."""
-    values = [score(true, said) for true, said in _columns(answers, target) if 0 < true.mean() < 1]
+    values = [
+        score(true, said) for true, said in _columns(answers, target) if 0 < true.sum() < len(true)
+    ]
     return float(np.mean(values)) if values else float("nan")
 
 
@@ -154,8 +179,11 @@ def rmse(answers: Tensor, target: Tensor) -> float:
 
 def _pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
     """The true candidates and the first drawn one of each event, as a binary question."""
-    both = scores[:, :2].t().reshape(-1)
-    return both, torch.cat([torch.ones(len(scores)), torch.zeros(len(scores))])
+    true, drawn = scores[:, 0], scores[:, 1:2].flatten()
+    drawn = drawn[~torch.isneginf(drawn)]  # absent ones
+    lowest = torch.finfo(scores.dtype).min  # scikit-learn takes finite scores alone
+    both = torch.cat([true, drawn]).clamp(min=lowest)
+    return both, torch.cat([torch.ones(len(true)), torch.zeros(len(drawn))])
 
 
 def pair_average_precision(answers: Tensor, target: Tensor) -> float:
@@ -171,7 +199,7 @@ def pair_roc_auc(answers: Tensor, target: Tensor) -> float:
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy),
     "average_precision": Metric(average_precision),
-    "balanced_accuracy": Metric(balanced_accuracy),
+    "balanced_accuracy": Metric(balanced_accuracy, in_batch=balanced_accuracy_of_batch),
     "f1": Metric(f1),
     "hits@10": Metric(lambda answers, target: hits_at(answers, 10)),
     "macro_f1": Metric(macro_f1),

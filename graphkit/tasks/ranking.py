@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from graphkit.errors import DataError
+
 __all__ = ["hits_at", "mean_reciprocal_rank", "ranks"]
 
 
@@ -14,7 +16,14 @@ def ranks(scores: Float[Tensor, "events candidates"]) -> Float[Tensor, " events"
 
     A candidate above the true one counts 1, one that ties counts 1/2 (the "realistic" rank), so a
     model that scores all alike gets the rank of chance.
+
+    Raises:
+        DataError: A score is not a number: comparing with it is always false, a rank too good.
     """
+    undefined = torch.isnan(scores).any(dim=1)
+    if bool(undefined.any()):
+        row = int(undefined.nonzero()[0])
+        raise DataError(f"a score in row {row} is not a number; a rank needs finite ones")
     true, drawn = scores[:, :1], scores[:, 1:]
     above = (drawn > true).double().sum(dim=1)
     level = ((drawn == true) & ~torch.isneginf(drawn)).double().sum(dim=1)

@@ -219,7 +219,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if head["format"] != str(FORMAT):
             raise DamagedFile(f"{path} has format {head['format']}; this version reads {FORMAT}")
         return load(body), json.loads(head["told"])
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{path} is no checkpoint: {error}") from error
 
 

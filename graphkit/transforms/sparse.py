@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.utils import add_remaining_self_loops, to_undirected
@@ -48,6 +49,8 @@ class Adjacency(BaseTransform):
         nodes = int(data.num_nodes or 0)
         edge_index = data.edge_index
         weight = None if self.unweighted else data.get("edge_weight")
+        if weight is not None:
+            weight = weight.float()  # whole numbers and doubles are weights as well
         if self.reverse:
             edge_index = edge_index.flip(0)
         if self.self_loops:
@@ -94,18 +97,29 @@ class SparseFeatures(BaseTransform):
 class PropagatedFeatures(BaseTransform):
     """Replaces ``x`` by its average over a number of steps; features absent count as 1.
 
+    Symbols are made vectors first: a column for each symbol, 1 where it stands.
+
     Args:
         hops: Steps, each a product with the symmetrically normalised adjacency with self-loops.
+        symbols: Number of symbols in each column of ``x``; empty for vectors.
     """
 
     fixed = True
 
-    def __init__(self, hops: int) -> None:
+    def __init__(self, hops: int, symbols: tuple[int, ...] = ()) -> None:
         self.hops = hops
+        self.symbols = symbols
 
     def forward(self, data: Data) -> Data:
         """Returns the graph with its features averaged."""
-        x = data.x.float() if data.get("x") is not None else torch.ones(int(data.num_nodes or 0), 1)
+        if data.get("x") is None:
+            x = torch.ones(int(data.num_nodes or 0), 1)
+        elif self.symbols:
+            columns = data.x.reshape(-1, len(self.symbols)).unbind(dim=1)
+            pairs = zip(columns, self.symbols, strict=True)
+            x = torch.cat([one_hot(column, count) for column, count in pairs], dim=1).float()
+        else:
+            x = data.x.float()
         adj = Adjacency("sym")(Data(edge_index=data.edge_index, num_nodes=data.num_nodes)).adj
         for _ in range(self.hops):
             x = adj @ x
@@ -113,7 +127,7 @@ class PropagatedFeatures(BaseTransform):
         return data
 
     def __repr__(self) -> str:
-        return f"PropagatedFeatures({self.hops})"
+        return f"PropagatedFeatures({self.hops}{f', {self.symbols}' if self.symbols else ''})"
 
 
 class Undirected(BaseTransform):
@@ -132,7 +146,7 @@ class Undirected(BaseTransform):
                 data[name] = value
         else:
             edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
-        data.edge_index = edge_index
+        data.edge_index = edge_index.flip(0)  # PyG sorts by source, we by destination
         return data
 
 
@@ -150,8 +164,8 @@ def degree_weights(edge_index: Tensor, weight: Tensor | None, nodes: int, norm: 
         weight = torch.ones(edge_index.shape[1], device=edge_index.device)
     if norm == "sum":
         return weight
-    degree = torch.zeros(nodes, device=weight.device).index_add_(0, destination, weight)
+    degree = weight.new_zeros(nodes).index_add_(0, destination, weight)
     if norm == "mean":
         return weight / degree.masked_fill(degree == 0, 1.0)[destination]
-    root = degree.rsqrt().masked_fill(degree == 0, 0.0)
+    root = degree.rsqrt().masked_fill(degree <= 0, 0.0)  # weights may be negative
     return root[source] * weight * root[destination]

@@ -190,16 +190,6 @@ def test_killed_worker_leaves_nothing_undone(
 TRAIN = TrainConfig(epochs=2)
 
 
-class Broken:
-    """Fails on every call, and counts them."""
-
-    calls = 0
-
-    def __call__(self, problem: Problem) -> Fitted:
-        type(self).calls += 1
-        raise ArithmeticError("no fit today")
-
-
 def broken(problem: Problem) -> Fitted:
     """Fails, and leaves a line for each time it was called."""
     with Path(os.environ["BROKEN_CALLS"]).open("a") as stream:
@@ -224,7 +214,7 @@ def test_failed_runs_are_kept_and_retried_only_on_demand(tmp_path: Path, calls: 
     seen: list[str] = []
     count = partial(sweep, experiments, store, suite="killed", threads=1)
     assert count(watch=lambda event: seen.append(event.kind)) == 1
-    assert seen.count("failed") == 1 and seen.count("done") == 1  # noqa: PT018
+    assert seen.count("failed") == 1 and seen.count("done") == 1
     first = records(tmp_path)
     run_id = experiments[0].run_id(0)
     assert first[run_id]["error"]["message"] == "no fit today"
