@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import torch
@@ -17,6 +18,7 @@ from graphkit.tasks import (
     GraphClassification,
     GraphRegression,
     NodeClassification,
+    NodesOfGraphs,
     TemporalLinkPrediction,
 )
 
@@ -54,6 +56,40 @@ def node_problem() -> Problem:
         split=thirds(),
         task=NodeClassification(num_classes=2),
         dims=Dims(in_channels=3, out_channels=2, num_nodes=6),
+        batching=FullGraph(),
+    )
+
+
+def node_problem_bare() -> Problem:
+    """The same graph without features: nothing but places to learn from."""
+    problem = node_problem()
+    data = Data(edge_index=problem.data.edge_index, y=problem.data.y, num_nodes=6)
+    dims = Dims(in_channels=0, out_channels=2, num_nodes=6)
+    return replace(problem, name="tiny/bare-nodes", data=data, dims=dims, checked=False)
+
+
+def node_problem_symbols() -> Problem:
+    """The same graph with two symbols a node."""
+    problem, place = node_problem(), torch.arange(6)
+    data = copy.copy(problem.data)
+    data.x = torch.stack([place % SYMBOLS[0], place % SYMBOLS[1]], dim=1)
+    dims = Dims(in_channels=0, out_channels=2, num_nodes=6, node_symbols=SYMBOLS)
+    return replace(problem, name="tiny/symbols-nodes", data=data, dims=dims, checked=False)
+
+
+def production_problem() -> Problem:
+    """Eight nodes in a ring; nodes 2 and 6 are not there until the end."""
+    place = torch.arange(8)
+    ring = both_ways(*((int(a), int(a + 1) % 8) for a in place))
+    x = torch.stack([place / 8.0, (place % 2).float(), torch.ones(8)], dim=1)
+    return Problem(
+        name="tiny/production",
+        data=Data(x=x, edge_index=ring, y=place % 2),
+        split=Split(
+            torch.tensor([0, 1]), torch.tensor([3, 4]), torch.tensor([5, 7]), torch.tensor([2, 6])
+        ),
+        task=NodeClassification(num_classes=2),
+        dims=Dims(in_channels=3, out_channels=2, num_nodes=8),
         batching=FullGraph(),
     )
 
@@ -98,6 +134,30 @@ def graph_problem_bare() -> Problem:
         dims=Dims(in_channels=0, out_channels=2),
         checked=False,
     )
+
+
+def graph_problem_edges() -> Problem:
+    """The same graphs with vectors on nodes and on edges."""
+    problem = graph_problem()
+    graphs = []
+    for graph in problem.data:
+        source, destination = graph.edge_index.float()
+        graph.edge_attr = torch.stack([source - destination, source + destination], dim=1) / 4
+        graphs.append(graph)
+    dims = Dims(in_channels=3, out_channels=2, edge_channels=2)
+    return replace(problem, name="tiny/edges", data=graphs, dims=dims, checked=False)
+
+
+def nodes_of_graphs_problem() -> Problem:
+    """The same graphs; every node is asked whether it has more than one neighbour."""
+    problem = graph_problem()
+    graphs = []
+    for graph in problem.data:
+        degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
+        graph.y = (degree > 1).long()
+        graphs.append(graph)
+    task = NodesOfGraphs(num_classes=2)
+    return replace(problem, name="tiny/nodes-of-graphs", data=graphs, task=task, checked=False)
 
 
 def graph_problem_symbols() -> Problem:

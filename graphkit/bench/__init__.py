@@ -9,18 +9,14 @@ if TYPE_CHECKING:
     from graphkit.bench.budget import count_parameters, fit_width
     from graphkit.bench.experiment import Experiment, Reported
     from graphkit.bench.presets import preset
-    from graphkit.bench.run import run
     from graphkit.bench.store import Store
-    from graphkit.bench.sweep import sweep
     from graphkit.bench.tune import Tuned
 
 _HOMES = {
     "budget": ("count_parameters", "fit_width"),
     "experiment": ("Experiment", "Reported"),
     "presets": ("preset",),
-    "run": ("run",),
     "store": ("Store",),
-    "sweep": ("sweep",),
     "tune": ("Tuned",),
 }
 
@@ -32,8 +28,6 @@ __all__ = [
     "count_parameters",
     "fit_width",
     "preset",
-    "run",
-    "sweep",
 ]
 
 

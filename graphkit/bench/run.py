@@ -22,7 +22,7 @@ from graphkit.bench.host import describe_host, peak_memory_bytes, reset_peak_mem
 from graphkit.data.catalogue import load_problem
 from graphkit.data.prepare import fingerprint
 from graphkit.data.problem import Problem
-from graphkit.errors import StorageError
+from graphkit.errors import DamagedFile, DataNotFound, StorageError
 from graphkit.train import Fitted, checkpoints, evaluate
 
 __all__ = ["Loader", "RunRecord", "run"]
@@ -82,6 +82,8 @@ def run(
     Raises:
         KeyboardInterrupt: The run was interrupted; its state is in ``state``.
         StorageError: The state could not be written; there is no record then.
+        DataNotFound: A raw file is missing; there is no record then.
+        DamagedFile: A raw file is not the one expected; there is no record then.
     """
     loader = loader or Loader()
     started = datetime.now(UTC)
@@ -106,8 +108,8 @@ def run(
             warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")
             record |= _carry_out(experiment, seed, loader, state, on_epoch)
         record["status"] = "done"
-    except StorageError:  # a full disk is no result of the recipe: the run stays open
-        raise
+    except (StorageError, DataNotFound, DamagedFile):
+        raise  # a full disk or a missing file is no result of the recipe: the run stays open
     except Exception as error:  # any failure of a recipe is a row of the board, not the end of it
         record["error"] = {
             "type": type(error).__name__,

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from graphkit.bench.experiment import Experiment
-from graphkit.bench.run import Loader, RunRecord, run
+from graphkit.bench.run import Loader, run
 from graphkit.bench.store import Store
+from graphkit.errors import DamagedFile, DataNotFound
 
 __all__ = ["Event", "Watch", "pending", "sweep"]
 
@@ -33,6 +35,7 @@ class Event:
         row: The epoch's row, or for an end the test scores.
         epochs: Most epochs of the run, if known.
         note: For a failed run, why.
+        exit_status: What the command line ends with because of it.
     """
 
     kind: Literal["began", "epoch", "done", "failed"]
@@ -41,6 +44,7 @@ class Event:
     row: dict[str, float]
     epochs: int | None = None
     note: str = ""
+    exit_status: int = 1
 
 
 @runtime_checkable
@@ -108,7 +112,7 @@ def sweep(
     again = _failed_before(experiments, store, suite) if retry else {}
     if workers <= 1:
         torch.set_num_threads(threads)
-        return _work(experiments, store, suite, root, device, again, 0, watch)
+        return len(_work(experiments, store, suite, root, device, again, 0, watch))
     context = multiprocessing.get_context("spawn")
     events: Any = context.Queue()
     arguments = (experiments, store, suite, root, device, again, threads, events)
@@ -118,11 +122,14 @@ def sweep(
     ]
     for process in processes:
         process.start()
-    failed = 0
+    failed: set[str] = set()
     try:
         for event in _heard(events, processes):
+            if event.run_id in failed and event.kind in ("began", "failed"):
+                continue  # another process found the same file missing
             watch(event)
-            failed += event.kind == "failed"
+            if event.kind == "failed":
+                failed.add(event.run_id)
     except BaseException:
         for process in processes:
             if process.pid is not None and process.is_alive():
@@ -135,8 +142,8 @@ def sweep(
     broken = [process for process in processes if process.exitcode not in (0, None)]
     if broken:  # a process died (for want of memory, say): what it left is done here
         torch.set_num_threads(threads)
-        failed += _work(experiments, store, suite, root, device, again, 0, watch)
-    return failed
+        failed |= _work(experiments, store, suite, root, device, again, 0, watch)
+    return len(failed)
 
 
 def _heard(events: Any, processes: Sequence[Any]) -> Iterator[Event]:
@@ -164,10 +171,21 @@ def _worker(
     import torch
 
     torch.set_num_threads(threads)
+    if hasattr(os, "setsid"):
+        os.setsid()  # Ctrl-C reaches the parent alone, which passes it on once
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         _work(experiments, store, suite, root, device, again, number, events.put)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _leave_with_parent() -> None:
+    """Ends this process when the one that started it is gone: the next sweep takes its runs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(
@@ -179,8 +197,10 @@ def _work(
     again: Mapping[str, int],
     worker: int,
     watch: Callable[[Event], None],
-) -> int:
-    loader, failed = Loader(root, device), 0
+) -> set[str]:
+    """Carries out what is open and held by nobody; returns the runs that failed."""
+    loader = Loader(root, device)
+    failed: set[str] = set()
     tried: set[str] = set()
     while True:
         waiting = [
@@ -199,8 +219,8 @@ def _work(
                     continue
                 held_by_others = False
                 tried.add(run_id)
-                record = _one(experiment, seed, suite, loader, store, worker, watch)
-                failed += record["status"] == "failed"
+                if not _one(experiment, seed, suite, loader, store, worker, watch):
+                    failed.add(run_id)
         if held_by_others:
             time.sleep(0.5)  # others are at work on all that is left
 
@@ -231,7 +251,8 @@ def _one(
     store: Store,
     worker: int,
     watch: Callable[[Event], None],
-) -> RunRecord:
+) -> bool:
+    """Carries out a run and stores its record; returns whether it is done."""
     run_id = experiment.run_id(seed)
     epochs = getattr(getattr(experiment.recipe, "train", None), "epochs", None)
     watch(Event("began", run_id, worker, {}, epochs))
@@ -244,12 +265,19 @@ def _one(
             watch(Event("epoch", run_id, worker, row, epochs))
 
     state = store.checkpoints(suite, run_id)
-    record = run(experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch)
+    try:
+        record = run(experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch)
+    except (
+        DataNotFound,
+        DamagedFile,
+    ) as error:  # no record: the run is open once the file is right
+        watch(Event("failed", run_id, worker, {}, epochs, str(error), error.exit_status))
+        return False
     store.write(record)
     store.forget_checkpoints(suite, run_id)
     if record["status"] == "failed":
-        error = record["error"]
-        watch(Event("failed", run_id, worker, {}, epochs, f"{error['type']}: {error['message']}"))
+        what = record["error"]
+        watch(Event("failed", run_id, worker, {}, epochs, f"{what['type']}: {what['message']}"))
     else:
         watch(Event("done", run_id, worker, record["test"], epochs))
-    return record
+    return record["status"] == "done"

@@ -263,14 +263,14 @@ def _carry_out(
             retry=retry,
             watch=watch,
         )
-    if not as_json:
+    if not as_json and any((results / suite).glob("*.json")):
         from graphkit.bench.leaderboard import load
 
         load(results / suite).table(Console())
         print(f"records: {results / suite}   report: graphkit report --results {results}")
     if failed:
         print(f"{failed} runs failed: graphkit bench show --results {results}", file=sys.stderr)
-    return 1 if failed else 0
+    return watch.exit_status if failed else 0
 
 
 def _experiments(asked: Sweep, data_root: Path | None) -> tuple[str, Sequence[Any]]:

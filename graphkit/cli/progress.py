@@ -55,6 +55,7 @@ class Watching:
         self.began: dict[str, float] = {}
         self.start = time.monotonic()
         self.done = 0
+        self.exit_status = 0
 
     def __enter__(self) -> Watching:
         if self.bars is not None:
@@ -82,6 +83,8 @@ class Watching:
             self.began[event.run_id] = time.monotonic()
         if event.kind in ("done", "failed"):
             self.done += 1
+            if event.kind == "failed":
+                self.exit_status = max(self.exit_status, event.exit_status)
             self._ended(event)
         if self.bars is not None:
             self._draw(event, self.bars)

@@ -80,6 +80,8 @@ def describe(value: Any) -> Any:
         return {"tensor": list(value.shape)}
     if isinstance(value, partial):
         told = describe(value.func)
+        if value.args:
+            told = told | {"args": [describe(v) for v in value.args]}
         return told | {name: describe(v) for name, v in value.keywords.items()}
     if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
         return {"name": value.__qualname__} | _defaults(value)

@@ -214,7 +214,8 @@ def test_failed_runs_are_kept_and_retried_only_on_demand(tmp_path: Path, calls: 
     seen: list[str] = []
     count = partial(sweep, experiments, store, suite="killed", threads=1)
     assert count(watch=lambda event: seen.append(event.kind)) == 1
-    assert seen.count("failed") == 1 and seen.count("done") == 1
+    assert seen.count("failed") == 1
+    assert seen.count("done") == 1
     first = records(tmp_path)
     run_id = experiments[0].run_id(0)
     assert first[run_id]["error"]["message"] == "no fit today"

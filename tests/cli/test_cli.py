@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +270,22 @@ def test_interrupt_ends_with_130_and_the_same_command_goes_on(tmp_path: Path) ->
     assert again.exitcode == 0
     assert len(list((tmp_path / "mine").glob("*.json"))) == 4
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_on_missing_files_ends_with_3_and_stays_open(tmp_path: Path) -> None:
+    """No record is left behind: once the files are there, the same command carries it out."""
+    environment = os.environ | {
+        "GRAPHKIT_OFFLINE": "1",
+        "GRAPHKIT_DATA": str(tmp_path / "none"),
+        "GRAPHKIT_CACHE": str(tmp_path / "cache"),
+    }
+    command = [sys.executable, "-m", "graphkit", "bench", "run", "--models", "mlp"]
+    command += ["--problems", "cora/public,sbm/small", "--seeds", "1", "--epochs", "2"]
+    done = subprocess.run(
+        [*command, "--results", str(tmp_path / "r")],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "ind.cora.x was not found" in done.stderr
+    stored = [path.name.split("@")[1] for path in (tmp_path / "r" / "mine").glob("*.json")]
+    assert stored == ["sbm-small"]  # the other problem was carried out

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import sklearn.metrics  # noqa: F401  loaded before the forks, not in each
 import torch
 from torch import nn
 

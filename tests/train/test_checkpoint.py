@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ KILLS = {"nodes": (2, 5, 7), "sampled": (2, 7, 20), "graphs": (3, 9, 31), "event
 def processes(kind: str, folder: Path, name: str, every: float, *steps: int) -> list[Any]:
     """Runs the child of ``tests.train.killed``; returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.train.killed", kind, folder, name, str(every)]
+        [sys.executable, "-m", "tests.train.killed", kind, str(folder), name, str(every)]
         + [str(step) for step in steps],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -114,13 +115,17 @@ def test_a_finished_stage_is_taken_from_disk(tmp_path: Path) -> None:
 
 def test_saved_rows_are_told_again(tmp_path: Path) -> None:
     seen: list[list[float]] = [[], []]
+
+    def note(told: list[float], row: dict[str, float]) -> None:
+        told.append(row["loss"])
+
     for told in seen:
         with checkpoints(tmp_path, "id"):
             fit(
                 NodeNet(),
                 nodes().blind(),
                 TrainConfig(epochs=3),
-                on_epoch=lambda row, told=told: told.append(row["loss"]),
+                on_epoch=partial(note, told),
             )
     assert len(seen[0]) == 3
     assert seen[0] == seen[1]

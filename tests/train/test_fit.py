@@ -166,7 +166,9 @@ def test_clipping_bounds_the_gradient(clip_norm: float, expected: float | None) 
     before = [p.detach().clone() for p in net.parameters()]
     config = TrainConfig(epochs=1, lr=1.0, optimizer="sgd", clip_norm=clip_norm)
     fit(Rows(), nodes(), config)
-    moved = torch.cat([(p - b).flatten() for p, b in zip(net.parameters(), before, strict=True)])
+    moved = torch.cat(
+        [(p.detach() - b).flatten() for p, b in zip(net.parameters(), before, strict=True)]
+    )
     if expected is None:
         assert float(moved.norm()) > 1.0
     else:
@@ -221,7 +223,7 @@ def test_the_kept_model_is_whole() -> None:
         on_epoch=lambda row: states.append({k: v.clone() for k, v in net.state_dict().items()}),
     )
     best = max(range(6), key=lambda n: fitted.history[n]["val_accuracy"])
-    kept = fitted.model.net.state_dict()  # type: ignore[union-attr, operator]
+    kept = fitted.model.net.state_dict()  # type: ignore[union-attr]
     assert fitted.val["epoch"] == best
     assert int(kept["norm.num_batches_tracked"]) == best + 1
     for name, value in states[best].items():

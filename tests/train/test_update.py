@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphkit.models.base import Model
+from graphkit.models.base import Model, as_model
 from graphkit.train import Alternate, Cosine, GradientUpdate, Supervised, TrainConfig, Update, fit
 from tests.train.killed import digest
-from tests.train.problems import nodes, sampled
+from tests.train.problems import NodeNet, nodes, sampled
 
 Batch = Any
 
@@ -53,7 +54,10 @@ def test_parameters_not_named_are_not_stepped() -> None:
 
 def test_groups_have_rates_of_their_own() -> None:
     model = Two()
-    groups = [{"params": [model.weight], "lr": 0.25}, {"params": [model.choice]}]
+    groups: list[dict[str, Any]] = [
+        {"params": [model.weight], "lr": 0.25},
+        {"params": [model.choice]},
+    ]
     GradientUpdate(model, nodes().task, plain(0.5), groups)(None)
     assert model.weight.tolist() == [1.75] * 3
     assert model.choice.tolist() == [1.5] * 3
@@ -82,8 +86,8 @@ def test_decay_is_for_the_named_parameters_alone(decay: tuple[str, ...], last: f
     config = TrainConfig(epochs=1, lr=0.5, weight_decay=0.1, optimizer="sgd")
     fitted = Supervised(Decayed, config, decay=decay)(nodes().blind())
     first, found = fitted.last.first, fitted.last.last
-    assert first.tolist() == pytest.approx([0.95] * 2)  # type: ignore[operator, union-attr]
-    assert found.tolist() == pytest.approx([last] * 2)  # type: ignore[operator, union-attr]
+    assert first.tolist() == pytest.approx([0.95] * 2)  # type: ignore[operator]
+    assert found.tolist() == pytest.approx([last] * 2)  # type: ignore[operator]
 
 
 class Nothing(Model):
@@ -96,7 +100,8 @@ class Nothing(Model):
 @pytest.mark.parametrize("schedule", [None, Cosine()])
 def test_no_parameters_is_fine(schedule: Any) -> None:
     fitted = fit(Nothing(), nodes().blind(), TrainConfig(epochs=2, schedule=schedule))
-    assert [set(row) for row in fitted.history] == [{"epoch", "loss", "val_accuracy", "val_loss"}] * 2
+    expected = {"epoch", "loss", "val_accuracy", "val_loss"}
+    assert [set(row) for row in fitted.history] == [expected] * 2
     model = Nothing()
     update = GradientUpdate(model, nodes().task, TrainConfig(schedule=schedule))
     assert list(update.parameters()) == []
@@ -106,15 +111,11 @@ def test_no_parameters_is_fine(schedule: Any) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_a_state_goes_back(optimizer: Any) -> None:
     """Two steps, saved, two more: the same as from the saved state on a fresh update."""
-    from tests.train.problems import NodeNet
-
     problem = nodes().blind()
     config = TrainConfig(epochs=9, lr=0.1, optimizer=optimizer, schedule=Cosine())
     [batch] = problem.batches("train")
 
     def made() -> tuple[nn.Module, GradientUpdate]:
-        from graphkit.models.base import as_model
-
         model = as_model(NodeNet())
         model.net.dropout.p = 0.0  # type: ignore[union-attr]
         return model, GradientUpdate(model, problem.task, config)
@@ -126,8 +127,6 @@ def test_a_state_goes_back(optimizer: Any) -> None:
 
     (model, update), (other, fresh) = made(), made()
     steps(update)
-    from copy import deepcopy
-
     weights, state = deepcopy(model.state_dict()), deepcopy(update.state_dict())
     steps(update)
     other.load_state_dict(weights)
