@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,7 +60,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[bool, str]] = {
             "epochs": (self.epochs >= 1, "at least 1"),
-            "lr": (self.lr > 0, "above 0"),
+            "lr": (0 < self.lr < math.inf, "above 0, finite"),
             "weight_decay": (self.weight_decay >= 0, "0 or above"),
             "clip_norm": (self.clip_norm is None or self.clip_norm > 0, "above 0, or None"),
             "min_lr": (self.min_lr >= 0, "0 or above"),

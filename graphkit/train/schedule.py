@@ -41,10 +41,17 @@ class Cosine:
     """Lets the rate fall along half a cosine over all epochs.
 
     Args:
-        last: Share of the first rate that is left at the end.
+        last: Share of the first rate that is left at the end, from 0 to 1.
+
+    Raises:
+        SettingError: The share is out of its range.
     """
 
     last: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.last <= 1:
+            raise SettingError(f"Cosine(last={self.last}): expected a share from 0 to 1")
 
     def build(self, optimizer: Optimizer, epochs: int) -> LRScheduler | ReduceLROnPlateau:
         """Returns torch's scheduler."""

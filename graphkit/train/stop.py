@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from graphkit.errors import SettingError
 
 __all__ = ["Patience", "Stop", "WindowMean"]
 
@@ -21,21 +24,27 @@ class Stop(Protocol):
 
 @dataclass(frozen=True)
 class Patience:
-    """Stops when the best score is ``epochs`` epochs old.
+    """Stops when the best score is ``epochs`` validations old; a score that is NaN is no score.
 
     Args:
-        epochs: Epochs without a better score.
-        after: Epochs before the rule looks.
+        epochs: Validated epochs without a better score, at least 1.
+        after: Validated epochs before the rule looks.
+
+    Raises:
+        SettingError: A number is out of its range.
     """
 
     epochs: int
     after: int = 0
 
+    def __post_init__(self) -> None:
+        _check_window("Patience", "epochs", self.epochs, self.after)
+
     def __call__(self, scores: Sequence[float]) -> bool:
         """Returns whether the best score lies ``epochs`` epochs back."""
         if len(scores) <= max(self.epochs, self.after):
             return False
-        return max(scores[-self.epochs :]) <= max(scores[: -self.epochs])
+        return _best(scores[-self.epochs :]) <= _best(scores[: -self.epochs])
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,11 @@ class WindowMean:
     """Stops when a score is worse than the mean of those before it.
 
     Args:
-        window: How many scores before it are averaged, in epochs.
-        after: Epochs before the rule looks.
+        window: How many scores before it are averaged, in validated epochs, at least 1.
+        after: Validated epochs before the rule looks.
+
+    Raises:
+        SettingError: A number is out of its range.
 
     Source:
         Liu et al., "Towards Deeper Graph Neural Networks", KDD 2020, official code.
@@ -53,8 +65,22 @@ class WindowMean:
     window: int
     after: int = 0
 
+    def __post_init__(self) -> None:
+        _check_window("WindowMean", "window", self.window, self.after)
+
     def __call__(self, scores: Sequence[float]) -> bool:
         """Returns whether the last score is below the mean of the window before it."""
         if len(scores) <= max(self.window, self.after):
             return False
         return scores[-1] < statistics.fmean(scores[-self.window - 1 : -1])
+
+
+def _best(scores: Sequence[float]) -> float:
+    return max((score for score in scores if score == score), default=-math.inf)
+
+
+def _check_window(rule: str, name: str, size: int, after: int) -> None:
+    if size < 1 or after < 0:
+        raise SettingError(
+            f"{rule}({name}={size}, after={after}): expected {name} from 1 and after from 0 on"
+        )

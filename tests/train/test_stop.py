@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from graphkit.errors import SettingError
 from graphkit.train import Patience, Stop, WindowMean
 
 
@@ -50,3 +51,18 @@ def test_window_mean_waits_for_its_first_look() -> None:
 def test_both_are_rules() -> None:
     assert isinstance(Patience(1), Stop)
     assert isinstance(WindowMean(1), Stop)
+
+
+def test_a_score_that_is_no_number_does_not_keep_a_fit_alive() -> None:
+    nan = float("nan")
+    assert Patience(2)([nan, 0.5, 0.4, 0.3])
+    assert not Patience(2)([0.1, nan, nan, 0.2])
+    assert Patience(2)([0.1, 0.2, nan, nan])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Patience(0), lambda: WindowMean(0), lambda: Patience(3, -1)]
+)
+def test_a_rule_without_a_window_is_refused(make) -> None:
+    with pytest.raises(SettingError, match="expected"):
+        make()
