@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphkit.sparse import SparseMatrix
 
@@ -77,3 +79,69 @@ def test_a_matrix_without_entries() -> None:
     x = torch.ones(3, 2, requires_grad=True)
     (matrix @ x).sum().backward()
     assert torch.equal(x.grad, torch.zeros(3, 2))
+
+
+def test_weights_of_one_where_none_are_given() -> None:
+    matrix = SparseMatrix.from_edges(torch.tensor([[0, 0], [1, 1]]), None, (2, 2))
+    assert (matrix @ torch.tensor([[3.0], [5.0]])).tolist() == [[0.0], [6.0]]  # the edge is double
+
+
+def test_narrow_ids_do_not_overflow() -> None:
+    """70,000 squared is beyond 32 bits."""
+    nodes = 70_000
+    edges = torch.tensor([[nodes - 1, 0, 5], [0, nodes - 1, nodes - 2]], dtype=torch.int32)
+    matrix = SparseMatrix.from_edges(edges, None, (nodes, nodes))
+    assert matrix.rows.tolist() == [0, nodes - 2, nodes - 1]
+    assert matrix.columns.tolist() == [nodes - 1, 5, 0]
+
+
+def test_places_of_the_transpose_are_those_of_the_matrix() -> None:
+    """``order`` leads from the transpose's entries to the matrix's own."""
+    matrix, dense = example()
+    torch.testing.assert_close(matrix.backward_csr.values(), matrix.values[matrix.order])
+    torch.testing.assert_close(matrix.backward_csr.to_dense(), dense.t())
+    moved = matrix.to("cpu")
+    torch.testing.assert_close(moved @ torch.eye(4), dense)
+
+
+def test_dropout_gradient_goes_through_what_was_kept() -> None:
+    matrix = SparseMatrix.from_dense(torch.rand(20, 30) + 0.5)
+    torch.manual_seed(0)
+    dropped = matrix.dropout(0.5, training=True)
+    x = torch.randn(30, 2, requires_grad=True)
+    (dropped @ x).sum().backward()
+    expected = (dropped @ torch.eye(30)).t().sum(dim=1, keepdim=True).expand(30, 2)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_a_gradient_that_is_not_contiguous_and_the_name() -> None:
+    matrix, dense = example()
+    x, up = torch.randn(4, 3, requires_grad=True), torch.randn(3, 5)
+    (matrix @ x).backward(up.t())
+    torch.testing.assert_close(x.grad, dense.t() @ up.t())
+    assert "SparseMatrix(5, 4, entries=6)" in repr(matrix)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 9),
+    columns=st.integers(1, 9),
+    entries=st.integers(0, 30),
+    seed=st.integers(0, 10**6),
+)
+def test_any_matrix_multiplies_like_the_dense_one(
+    rows: int, columns: int, entries: int, seed: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    source = torch.randint(columns, (entries,), generator=draw)
+    destination = torch.randint(rows, (entries,), generator=draw)
+    weight = torch.randn(entries, generator=draw).double()
+    dense = torch.zeros(rows, columns).double()
+    dense.index_put_((destination, source), weight, accumulate=True)
+    matrix = SparseMatrix.from_edges(torch.stack([source, destination]), weight, (rows, columns))
+    x = torch.randn(columns, 2, generator=draw).double().requires_grad_()
+    up = torch.randn(rows, 2, generator=draw).double()
+    out = matrix @ x
+    torch.testing.assert_close(out, dense @ x)
+    (out * up).sum().backward()
+    torch.testing.assert_close(x.grad, dense.t() @ up)

@@ -6,7 +6,7 @@ import ast
 import importlib
 import inspect
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -87,8 +87,11 @@ def predict(model: Model, problem: Problem, part: str = "all") -> Tensor:
         return torch.cat([model(batch) for batch in problem.batches(part, model)])
 
 
-def prepared(model: Model, data: Any) -> Any:
-    """The data as the model is handed it, outside any problem."""
+def prepared(model: Model, data: Data) -> Data:
+    """The data as the model is handed them, outside any problem."""
+    nodes = int(data.num_nodes or 0)
+    data = copy(data)
+    data.seeds, data.y = torch.arange(nodes), torch.zeros(nodes, dtype=torch.long)
     for change in (model.pre_transform, model.transform):
         data = change(data) if change is not None else data
     return data
@@ -96,10 +99,8 @@ def prepared(model: Model, data: Any) -> Any:
 
 def on_graph(model: Model, graph: Data) -> Tensor:
     model.eval()
-    batch = prepared(model, graph.clone())
-    batch.seeds = torch.arange(int(graph.num_nodes or 0))
     with torch.no_grad():
-        out: Tensor = model(batch)
+        out: Tensor = model(prepared(model, graph))
     return out
 
 
@@ -269,7 +270,7 @@ class TestNodeModels:
         moved = Data(x=graph.x[new.argsort()], edge_index=new[graph.edge_index], num_nodes=nodes)
         torch.testing.assert_close(on_graph(model, moved)[new], out, rtol=1e-4, atol=1e-4)
         model.train()
-        answers = model(prepared(model, graph.clone()))
+        answers = model(prepared(model, graph))
         if answers.requires_grad:
             answers.square().sum().backward()
         check_finite_gradients(model)

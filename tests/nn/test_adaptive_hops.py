@@ -75,3 +75,35 @@ def test_renaming_nodes_renames_outputs() -> None:
     layer, order = AdaptiveHops(3, 4), torch.randperm(9)
     renamed = order.argsort()[data.edge_index]
     torch.testing.assert_close(layer(z[order], renamed), layer(z, data.edge_index)[order])
+
+
+def test_both_forms_give_the_same_gradients() -> None:
+    _, z, data = example()
+    layer, weight = AdaptiveHops(3, 4), torch.randn(9, 3)
+    found = []
+    for form in (data.edge_index, data.adj):
+        x = z.clone().requires_grad_()
+        layer.zero_grad()
+        (layer(x, form) * weight).sum().backward()
+        found.append([x.grad, layer.gate.weight.grad.clone(), layer.gate.bias.grad.clone()])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_edge_weights_are_those_of_the_operator() -> None:
+    """Edges 0-1 of weight 3 and loops of 1: each row of the operator is 3 and 1 over 4."""
+    layer = AdaptiveHops(1, 1)
+    torch.nn.init.zeros_(layer.gate.weight)
+    torch.nn.init.constant_(layer.gate.bias, 100.0)
+    z, edges = torch.tensor([[0.0], [4.0]]), torch.tensor([[0, 1], [1, 0]])
+    out = layer(z, edges, torch.tensor([3.0, 3.0]))
+    torch.testing.assert_close(out, torch.tensor([[3.0], [5.0]]))  # 0 + 3 and 4 + 1
+
+
+def test_the_gate_is_not_shared_out_over_distances() -> None:
+    """Sigmoids, not a softmax: open gates of three views weigh 3 in all."""
+    layer = AdaptiveHops(2, 2)
+    torch.nn.init.zeros_(layer.gate.weight)
+    torch.nn.init.constant_(layer.gate.bias, 100.0)
+    gates = layer.gates(torch.randn(4, 2), torch.tensor([[0, 1], [1, 0]]))
+    torch.testing.assert_close(gates, torch.ones(4, 3))

@@ -34,8 +34,14 @@ def edges() -> Tensor:
     return torch.cat([chosen, chosen[:, :5].flip(0)], dim=1)
 
 
-def adj(norm: str, **settings: bool) -> SparseMatrix:
-    data = Data(edge_index=edges(), num_nodes=NODES)
+def multigraph() -> Tensor:
+    """The same with two edges twice, one of them three times, and two self-loops."""
+    extra = torch.tensor([[3, 3, 10], [3, 7, 10]])
+    return torch.cat([edges(), edges()[:, :2], edges()[:, :1], extra, extra[:, 1:2]], dim=1)
+
+
+def adj(norm: str, edge_index: Tensor | None = None, **settings: bool) -> SparseMatrix:
+    data = Data(edge_index=edges() if edge_index is None else edge_index, num_nodes=NODES)
     made = Adjacency(norm, **settings)(data)  # type: ignore[arg-type]
     return made.adj_out if settings.get("reverse") else made.adj
 
@@ -102,3 +108,58 @@ def test_dropout_has_the_right_share_and_scale() -> None:
 def test_a_linear_map_of_sparse_rows_is_that_of_dense_ones() -> None:
     layer, x = InputLinear(6, 2, dropout=0.5).eval(), torch.eye(6)[:4]
     torch.testing.assert_close(layer(SparseMatrix.from_dense(x)), layer(x))
+
+
+def test_loops_and_duplicates_count_as_in_pyg() -> None:
+    """An edge given twice counts twice; a loop that is there already is not added again."""
+    graph, x = multigraph(), torch.randn(NODES, 5)
+    for theirs, ours, call in (
+        (GCNConv(5, 4), SparseGCNConv(5, 4), lambda conv: conv(x, adj("sym", graph))),
+        (SAGEConv(5, 4), SparseSAGEConv(5, 4),
+         lambda conv: conv(x, adj("mean", graph, self_loops=False))),
+        (GATConv(5, 4, heads=2), SparseGATConv(5, 4, heads=2),
+         lambda conv: conv(x, adj("sum", graph, unweighted=True))),
+    ):  # fmt: skip
+        ours.load_state_dict(theirs.state_dict())
+        torch.testing.assert_close(call(ours), theirs(x, graph), atol=1e-5, rtol=1e-5)
+
+
+def test_edge_weights_count_as_in_pyg() -> None:
+    graph, x = multigraph(), torch.randn(NODES, 5)
+    weight = torch.rand(graph.shape[1]) + 0.1
+    theirs, ours = GCNConv(5, 4), SparseGCNConv(5, 4)
+    ours.load_state_dict(theirs.state_dict())
+    made = Adjacency("sym")(Data(edge_index=graph, edge_weight=weight, num_nodes=NODES)).adj
+    torch.testing.assert_close(ours(x, made), theirs(x, graph, weight), atol=1e-5, rtol=1e-5)
+
+
+def test_attention_gradients_in_double_precision() -> None:
+    matrix = adj("sum", unweighted=True)
+    conv = SparseGATConv(3, 2, heads=2).double()
+    x = torch.randn(NODES, 3).double().requires_grad_()
+    doubled = matrix.with_values(matrix.values.double())
+    assert torch.autograd.gradcheck(lambda v: conv(v, doubled), x)
+
+
+def test_softmax_of_no_edge_is_empty_and_sums_to_one_elsewhere() -> None:
+    none = SparseMatrix.from_edges(torch.empty(2, 0).long(), None, (4, 4))
+    assert edge_softmax(torch.empty(0, 2), none).shape == (0, 2)
+    matrix = adj("sum", unweighted=True)
+    share = edge_softmax(torch.randn(len(matrix.rows), 3), matrix)
+    total = torch.zeros(NODES, 3).index_add(0, matrix.rows, share)
+    torch.testing.assert_close(total, torch.ones(NODES, 3))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_dropout_of_the_input_acts_in_training_alone(sparse: bool) -> None:
+    """With ones in and ones as weights, a kept share of half is doubled: sums are even."""
+    layer = InputLinear(8, 1, dropout=0.5, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    x = torch.ones(500, 8)
+    given = SparseMatrix.from_dense(x) if sparse else x
+    torch.manual_seed(0)
+    out = layer(given).detach()
+    assert set(out.unique().tolist()) <= {float(2 * kept) for kept in range(9)}
+    assert len(out.unique()) > 5
+    assert abs(float(out.mean()) - 8) < 0.3
+    assert torch.equal(layer.eval()(given), torch.full((500, 1), 8.0))

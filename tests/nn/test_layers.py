@@ -79,3 +79,76 @@ def test_batch_norm_of_one_row_uses_what_it_knows() -> None:
         norm.running_var + 1e-5
     ).sqrt()
     torch.testing.assert_close(one, expected)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_batch_norm_stands_no_rows_and_leaves_its_statistics(rows: int) -> None:
+    norm = BatchNorm(2)
+    out = norm(torch.full((rows, 2), 3.0))
+    assert out.shape == (rows, 2)
+    assert bool(torch.isfinite(out).all())
+    assert norm.running_mean.tolist() == [0, 0]
+    out.sum().backward()
+    assert bool(torch.isfinite(norm.weight.grad).all())
+
+
+def test_batch_norm_of_many_rows_is_torchs() -> None:
+    ours, theirs = BatchNorm(3), torch.nn.BatchNorm1d(3)
+    x = torch.randn(7, 3)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.running_var, theirs.running_var)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_narrow_head_still_reads_its_input(width: int) -> None:
+    """No map has width 0: the answer would not depend on the input."""
+    head = Head(width, 2)
+    assert all(layer.out_features > 0 for layer in head if isinstance(layer, torch.nn.Linear))
+
+
+def test_gated_layer_gradients() -> None:
+    torch.manual_seed(0)
+    layer = GatedGCNLayer(3).double().eval()
+    edge_index = torch.tensor([[0, 1, 2, 2], [1, 0, 1, 1]])
+    inputs = (torch.randn(4, 3).double().requires_grad_(), torch.randn(4, 3).double())
+    inputs[1].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, e: layer(x, edge_index, e), inputs)
+
+
+def test_gated_layer_normalises_over_the_batch_in_training() -> None:
+    """The same residuals as in evaluation, once the running statistics are those of the batch."""
+    torch.manual_seed(0)
+    layer = GatedGCNLayer(3)
+    edge_index = torch.randint(0, 6, (2, 20))
+    x, e = torch.randn(6, 3), torch.randn(20, 3)
+    layer.norm_nodes.momentum = layer.norm_edges.momentum = 1.0
+    trained = layer(x, edge_index, e)
+    for norm, rows in ((layer.norm_nodes, 6), (layer.norm_edges, 20)):
+        norm.running_var *= (rows - 1) / rows  # torch keeps the unbiased one
+    for one, two in zip(layer.eval()(x, edge_index, e), trained, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_encoder_takes_no_rows_and_one_column_without_its_dimension() -> None:
+    encoder = InputEncoder(0, (4,), 5)
+    assert encoder(torch.empty(0, 1).long(), 0).shape == (0, 5)
+    torch.testing.assert_close(encoder(torch.tensor([3, 1]), 2), encoder.embed[0].weight[[3, 1]])
+
+
+@pytest.mark.parametrize("readout", ["mean", "sum", "max"])
+def test_pool_equals_a_loop(readout: str) -> None:
+    x = torch.randn(9, 2)
+    batch = torch.tensor([0, 0, 0, 2, 2, 3, 3, 3, 3])  # graph 1 is empty
+    found = pool(x, batch, 4, readout)
+    for graph in (0, 2, 3):
+        rows = x[batch == graph]
+        expected = {"mean": rows.mean(0), "sum": rows.sum(0), "max": rows.max(0).values}[readout]
+        torch.testing.assert_close(found[graph], expected)
+    assert found[1].tolist() == [0, 0]
+
+
+def test_smoothness_of_opposite_and_of_no_nodes() -> None:
+    """Two pairs that point apart: 8 of 12 ordered pairs at distance 1, 4 at distance 0."""
+    x = torch.tensor([[1.0, 0.0], [3.0, 0.0], [-1.0, 0.0], [-0.5, 0.0]])
+    assert float(smoothness(x)) == pytest.approx(8 / 12, abs=1e-6)
+    assert float(smoothness(torch.empty(0, 2))) == 0
