@@ -87,12 +87,12 @@ def test_weights_of_one_where_none_are_given() -> None:
 
 
 def test_narrow_ids_do_not_overflow() -> None:
-    """70,000 squared is beyond 32 bits."""
+    """40,000 times 70,000 is beyond 31 bits: as 32-bit numbers the last row would come first."""
     nodes = 70_000
-    edges = torch.tensor([[nodes - 1, 0, 5], [0, nodes - 1, nodes - 2]], dtype=torch.int32)
+    edges = torch.tensor([[9, 8, 7], [0, 40_000, 5]], dtype=torch.int32)
     matrix = SparseMatrix.from_edges(edges, None, (nodes, nodes))
-    assert matrix.rows.tolist() == [0, nodes - 2, nodes - 1]
-    assert matrix.columns.tolist() == [nodes - 1, 5, 0]
+    assert matrix.rows.tolist() == [0, 5, 40_000]
+    assert matrix.columns.tolist() == [9, 7, 8]
 
 
 def test_places_of_the_transpose_are_those_of_the_matrix() -> None:

@@ -97,6 +97,13 @@ def test_softmax_over_the_edges_into_a_node() -> None:
     torch.testing.assert_close(edge_softmax(score, matrix), expected)
 
 
+def test_softmax_stands_scores_far_apart_between_nodes() -> None:
+    """Node 1's scores are a thousand below node 0's: shares are of a node's own edges."""
+    matrix = SparseMatrix.from_edges(torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1]]), None, (2, 2))
+    score = torch.tensor([[1000.0], [1000.0], [-1000.0], [-1000.0]])
+    torch.testing.assert_close(edge_softmax(score, matrix), torch.full((4, 1), 0.5))
+
+
 def test_dropout_has_the_right_share_and_scale() -> None:
     torch.manual_seed(0)
     out = Dropout(0.25)(torch.ones(400, 400))
