@@ -171,6 +171,8 @@ def preset(
     known = PRESETS.get((model, problem), Preset(train=standard))
     factory = models[model].load()
     chosen = {**known.model, **(settings or {})}
+    if entry(problem).per_node:
+        chosen["readout"] = None
     recipe = Supervised(
         partial(factory, **chosen) if chosen else factory,
         replace(known.train, **(train or {})),

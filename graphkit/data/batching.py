@@ -175,5 +175,6 @@ class Events:
             batch.negatives = self.negatives(data, chunk, turn, number)
             batch.seeds = torch.arange(len(chunk))
             batch = batch.to(turn.device)
-            batch.history = Past(data, int(chunk[0]))
+            # Events of one moment do not see each other, also across the border of two batches.
+            batch.history = Past(data, int(torch.searchsorted(data.t, data.t[chunk[0]])))
             yield batch

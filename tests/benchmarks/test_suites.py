@@ -55,3 +55,9 @@ def test_stored_records_belong_to_the_suite(path: Path) -> None:
     expected = {e.run_id(seed) for e in load_suite(str(path))[1] for seed in e.seeds}
     stored = {file.stem for file in (ROOT / "benchmarks" / "results" / path.stem).glob("*.json")}
     assert stored <= expected
+
+
+def test_answers_per_node_of_many_graphs_are_not_pooled() -> None:
+    experiment = preset("gcn", "cluster/mini")
+    assert experiment.settings()["recipe"]["model"]["readout"] is None
+    assert preset("gcn", "csl/5fold").settings()["recipe"]["model"]["readout"] == "mean"

@@ -247,3 +247,13 @@ def test_per_class_and_shares_and_folds() -> None:
     hidden = hide(share(50, 0), 0)
     assert len(hidden.hidden) == 2
     hidden.check(50)
+
+
+def test_events_of_one_moment_do_not_see_each_other_across_batches() -> None:
+    t = torch.tensor([0, 1, 2, 2, 2, 2, 3, 4, 4, 5])
+    data = TemporalData(src=torch.zeros(10).long(), dst=1 + torch.arange(10) % 3, t=t)
+    items = torch.arange(10)
+    problem = graphkit.make_problem(data, split=Split(items[:7], items[7:9], items[9:]),
+                                    batching=Events(RandomNegatives(1, 4), 2))  # fmt: skip
+    ends = [len(batch.history) for batch in problem.batches("train")]
+    assert ends == [0, 2, 2, 6]  # events 2 to 5 share a moment: batches 2 and 3 both begin in it

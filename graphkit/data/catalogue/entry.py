@@ -29,6 +29,7 @@ class Entry:
         rebuilt: The files here were computed from other public files: never to be compared with
             published numbers.
         folds: Number of fixed splits that the seed chooses from; 0 where it is drawn or fixed.
+        per_node: Items are graphs, but every node has an answer of its own.
     """
 
     source: str
@@ -44,3 +45,4 @@ class Entry:
     cite: str = ""
     rebuilt: bool = False
     folds: int = 0
+    per_node: bool = False

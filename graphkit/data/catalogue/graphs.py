@@ -140,6 +140,7 @@ BENCHMARKS: dict[str, Entry] = {
         features=1,
         outputs=2,
         metric="balanced_accuracy",
+        per_node=True,
         cite=_BENCHMARK,
     ),
     "cluster/public": Entry(
@@ -151,6 +152,7 @@ BENCHMARKS: dict[str, Entry] = {
         features=1,
         outputs=6,
         metric="balanced_accuracy",
+        per_node=True,
         cite=_BENCHMARK,
     ),
     "mnist/superpixels": Entry(
