@@ -155,10 +155,13 @@ class SparseGATConv(GATConv):
         out_channels: Width of each head.
         heads: Number of heads.
         concat: Join the heads; else average them.
-        dropout: Share of input entries and of attention weights dropped in training.
+        dropout: Share of input entries, of attention weights and of the transformed features
+            that they weigh, dropped in training.
 
     Source:
         Veličković et al., "Graph Attention Networks", ICLR 2018, eq. 3 to 6.
+        Differs: from PyG's layer, which does not drop transformed features, as the authors'
+        code does.
     """
 
     def __init__(
@@ -183,6 +186,7 @@ class SparseGATConv(GATConv):
         score = to_source.index_select(0, source) + to_destination.index_select(0, destination)
         alpha = edge_softmax(nn.functional.leaky_relu(score, self.negative_slope), adj)
         alpha = dropout(alpha, self.dropout, self.training)
+        h = dropout(h, self.dropout, self.training)
         out: Tensor = _WeightedSum.apply(alpha, h, adj)
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         return out if self.bias is None else out + self.bias
