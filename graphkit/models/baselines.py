@@ -202,7 +202,8 @@ class GAT(_Stack):
         heads: Attention heads of all layers but the last.
         out_heads: Attention heads of the last layer, averaged.
         num_layers: Number of convolutions, that is of hops.
-        dropout: Share of features and of attention weights dropped in training.
+        dropout: Share of features, raw and transformed, and of attention weights dropped in
+            training.
         undirected: Take every edge in both directions.
 
     Reads:
