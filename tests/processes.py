@@ -12,7 +12,7 @@ from pathlib import Path
 
 from graphkit.cli import main
 
-__all__ = ["started", "until"]
+__all__ = ["ended", "started", "until"]
 
 
 def _main(arguments: list[str], log: Path, before: Callable[[], None] | None) -> None:
@@ -45,9 +45,24 @@ def started(
     return process
 
 
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 240.0) -> None:
     """Waits for something to hold; fails the test when it never does."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "what the test waits for never came"
         time.sleep(0.002)
+
+
+def ended(process: BaseProcess, seconds: float = 300.0) -> int | None:
+    """Waits for the end of a process and returns its exit status; a test fails that waits too long.
+
+    Args:
+        process: Started before.
+        seconds: How long it may take.
+    """
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise AssertionError(f"{process.name} did not end within {seconds:.0f} seconds")
+    return process.exitcode

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from graphkit.bench.experiment import Experiment
 from graphkit.bench.run import Loader, run
@@ -114,17 +114,18 @@ def sweep(
         torch.set_num_threads(threads)
         return len(_work(experiments, store, suite, root, device, again, 0, watch))
     context = multiprocessing.get_context("spawn")
-    events: Any = context.Queue()
-    arguments = (experiments, store, suite, root, device, again, threads, events)
-    processes = [
-        context.Process(target=_worker, args=(number, *arguments), daemon=False)
-        for number in range(workers)
-    ]
-    for process in processes:
+    arguments = (experiments, store, suite, root, device, again, threads)
+    processes, events = [], []
+    for number in range(workers):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_worker, args=(number, *arguments, theirs), daemon=False)
         process.start()
+        theirs.close()  # else the end of the process would not end the pipe
+        processes.append(process)
+        events.append(ours)
     failed: set[str] = set()
     try:
-        for event in _heard(events, processes):
+        for event in _heard(events):
             if event.run_id in failed and event.kind in ("began", "failed"):
                 continue  # another process found the same file missing
             watch(event)
@@ -139,6 +140,8 @@ def sweep(
             if process.is_alive():
                 process.kill()
         raise
+    for process in processes:
+        process.join()
     broken = [process for process in processes if process.exitcode not in (0, None)]
     if broken:  # a process died (for want of memory, say): what it left is done here
         torch.set_num_threads(threads)
@@ -146,14 +149,20 @@ def sweep(
     return len(failed)
 
 
-def _heard(events: Any, processes: Sequence[Any]) -> Iterator[Event]:
-    while True:
-        alive = any(process.is_alive() for process in processes)
-        try:
-            yield events.get(timeout=0.2)
-        except queue.Empty:
-            if not alive:
-                return
+def _heard(pipes: Sequence[Connection]) -> Iterator[Event]:
+    """Yields what the processes tell until all have ended.
+
+    A pipe for each and no queue for all: a process killed while it writes holds up no other.
+    """
+    waiting: list[Connection] = list(pipes)
+    while waiting:
+        for pipe in wait(waiting):
+            assert isinstance(pipe, Connection)
+            try:
+                yield pipe.recv()
+            except (EOFError, OSError):  # ended, maybe in the middle of a message
+                waiting.remove(pipe)
+                pipe.close()
 
 
 def _worker(
@@ -165,7 +174,7 @@ def _worker(
     device: str,
     again: Mapping[str, int],
     threads: int,
-    events: Any,
+    events: Connection,
 ) -> None:
     """A process of a sweep: takes runs that nobody holds until none is left."""
     import torch
@@ -175,7 +184,7 @@ def _worker(
         os.setsid()  # Ctrl-C reaches the parent alone, which passes it on once
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
-        _work(experiments, store, suite, root, device, again, number, events.put)
+        _work(experiments, store, suite, root, device, again, number, events.send)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

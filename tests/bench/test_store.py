@@ -16,7 +16,7 @@ from graphkit.bench.store import Store
 from graphkit.errors import SettingError, StorageError
 from graphkit.models import GCN
 from graphkit.train import Supervised, TrainConfig
-from tests.processes import started, until
+from tests.processes import ended, started, until
 
 FORK = multiprocessing.get_context("fork")
 RECIPE = Supervised(GCN, TrainConfig(epochs=2))
@@ -70,7 +70,7 @@ def test_file_size_limit_leaves_old_records(tmp_path: Path) -> None:
     before = old.read_bytes()
     child = FORK.Process(target=_write_limited, args=(tmp_path,))
     child.start()
-    child.join()
+    ended(child)
     assert child.exitcode == 77
     assert old.read_bytes() == before
     assert list(old.parent.iterdir()) == [old]
@@ -82,12 +82,12 @@ def test_command_ends_with_5_and_goes_on_when_there_is_space(tmp_path: Path) -> 
     old = Store(tmp_path).write(made())
     before = old.read_bytes()
     limited = started(words, tmp_path.parent / "log-limited", before=_limit)
-    limited.join()
+    ended(limited)
     assert limited.exitcode == 5
     assert list(old.parent.iterdir()) == [old]
     assert old.read_bytes() == before
     again = started(words, tmp_path.parent / "log-again")
-    again.join()
+    ended(again)
     assert again.exitcode == 0
     found = [json.loads(path.read_text()) for path in old.parent.glob("gcn@*.json")]
     assert [record["status"] for record in found] == ["done"]
@@ -115,7 +115,7 @@ def test_claim_is_exclusive_and_given_back_by_a_kill(tmp_path: Path) -> None:
     with store.claim("other", "run") as mine:
         assert mine
     holder.kill()
-    holder.join()
+    ended(holder)
     with store.claim("mine", "run") as mine:
         assert mine
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 from functools import partial
@@ -17,11 +18,11 @@ import pytest
 from graphkit.bench import Experiment
 from graphkit.bench.store import Store
 from graphkit.bench.suites import load_suite
-from graphkit.bench.sweep import Event, pending, sweep
+from graphkit.bench.sweep import Event, _heard, pending, sweep
 from graphkit.data.problem import Problem
 from graphkit.models import GCN, MLP
 from graphkit.train import Fitted, Supervised, TrainConfig
-from tests.processes import started, until
+from tests.processes import ended, started, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = """
@@ -75,7 +76,7 @@ def words(suite: Path, results: Path) -> list[object]:
 def unbroken(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("unbroken")
     process = started(words(suite, folder), folder / "log")
-    process.join()
+    ended(process)
     assert process.exitcode == 0, (folder / "log").read_text()
     found = records(folder)
     assert len(found) == RUNS
@@ -104,12 +105,12 @@ def test_killed_sweep_goes_on_where_it_was(
     claims = tmp_path / ".running" / "killed"
     until(lambda: len(list(claims.glob("*.lock"))) > at)  # inside the run after the at-th
     process.kill()
-    process.join()
+    ended(process)
     assert process.exitcode == -signal.SIGKILL
     before = records(tmp_path)
     assert at <= len(before) < RUNS
     again = started(words(suite, tmp_path), tmp_path / "log")
-    again.join()
+    ended(again)
     assert again.exitcode == 0, (tmp_path / "log").read_text()
     ended_as_unbroken(tmp_path, before, unbroken)
 
@@ -126,7 +127,7 @@ def test_killed_interpreter_goes_on_where_it_was(
     before = records(tmp_path)
     assert 1 <= len(before) < RUNS
     again = started(words(suite, tmp_path), tmp_path / "log")
-    again.join()
+    ended(again)
     assert again.exitcode == 0
     ended_as_unbroken(tmp_path, before, unbroken)
 
@@ -136,7 +137,7 @@ def test_four_processes_share_a_folder(
 ) -> None:
     processes = [started(words(suite, tmp_path), tmp_path / f"log-{i}") for i in range(4)]
     for process in processes:
-        process.join()
+        ended(process)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert timeless(records(tmp_path)) == timeless(unbroken)
     told = [run for i in range(4) for run in finished(tmp_path / f"log-{i}")]
@@ -150,7 +151,7 @@ def test_four_processes_one_killed(
     until(lambda: len(list((tmp_path / ".running" / "killed").glob("*.lock"))) >= 4)
     processes[0].kill()
     for process in processes:
-        process.join()
+        ended(process)
     assert [process.exitcode for process in processes[1:]] == [0, 0, 0]
     assert timeless(records(tmp_path)) == timeless(unbroken)
 
@@ -185,6 +186,20 @@ def test_killed_worker_leaves_nothing_undone(
     assert len(records(tmp_path)) == RUNS
     assert pending(longer, store, "killed") == []
     assert len(ended) == len(set(ended)) == RUNS
+
+
+@pytest.mark.parametrize("sent", [0, 2, 40])
+def test_a_process_killed_while_it_tells_holds_up_no_other(sent: int) -> None:
+    """The first one dies in the middle of a message; what the second tells is still heard."""
+    context = multiprocessing.get_context("spawn")
+    (ours, theirs), (other, others) = context.Pipe(duplex=False), context.Pipe(duplex=False)
+    os.write(theirs.fileno(), struct.pack("!i", 1000)[:2] + b"x" * sent)
+    theirs.close()
+    events = [Event("began", str(number), 1, {}) for number in range(3)]
+    for event in events:
+        others.send(event)
+    others.close()
+    assert list(_heard([ours, other])) == events
 
 
 TRAIN = TrainConfig(epochs=2)

@@ -18,7 +18,7 @@ import pytest
 from graphkit.cli import main
 from graphkit.data.catalogue import PROBLEMS
 from graphkit.data.fetch import shipped_folder
-from tests.processes import started, until
+from tests.processes import ended, started, until
 
 SMALL = ["--models", "gcn,mlp", "--problems", "sbm/small", "--seeds", "2", "--epochs", "3"]
 
@@ -260,13 +260,13 @@ def test_interrupt_ends_with_130_and_the_same_command_goes_on(tmp_path: Path) ->
     until(lambda: len(list((tmp_path / "mine").glob("*.json"))) >= 1)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
-    process.join(timeout=5)
+    ended(process)
     assert process.exitcode == 130
     assert "goes on where it stopped" in (tmp_path / "log").read_text()
     before = {path: path.read_bytes() for path in (tmp_path / "mine").glob("*.json")}
     assert 1 <= len(before) < 4
     again = started(words, tmp_path / "log")
-    again.join()
+    ended(again)
     assert again.exitcode == 0
     assert len(list((tmp_path / "mine").glob("*.json"))) == 4
     assert {path: path.read_bytes() for path in before} == before
