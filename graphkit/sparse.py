@@ -6,8 +6,9 @@ the fast kernels; a full graph never changes, so both are made once.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -96,11 +97,11 @@ class SparseMatrix:
         out: Tensor = _Product.apply(x, self.forward_csr, self.backward_csr)
         return out
 
-    def to(self, device: str | torch.device) -> SparseMatrix:
-        """Returns the matrix on another device."""
-        return SparseMatrix(
-            self.forward_csr.to(device), self.backward_csr.to(device), self.order.to(device)
-        )
+    def to(self, device: str | torch.device, non_blocking: bool = False) -> SparseMatrix:
+        """Returns the matrix on another device; called as PyG's ``Data.to`` calls a tensor."""
+        parts = (self.forward_csr, self.backward_csr, self.order)
+        forward, backward, order = (part.to(device, non_blocking=non_blocking) for part in parts)
+        return SparseMatrix(forward, backward, order)
 
     def with_values(self, values: Float[Tensor, " entries"]) -> SparseMatrix:
         """Returns the matrix with other entries at the same places."""
@@ -133,8 +134,17 @@ class _Product(torch.autograd.Function):
         return ctx.transposed @ gradient.contiguous(), None, None
 
 
+@cache
+def _told_of_beta() -> None:
+    """Lets torch say once, to nobody, that its CSR matrices are in beta."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.sparse_csr_tensor([0, 0], torch.empty(0, dtype=torch.long), torch.empty(0), (1, 1))
+
+
 def _csr(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
     """CSR of sorted entries; 32-bit indices where they fit, which have the fast kernels."""
+    _told_of_beta()
     pointer = torch.zeros(shape[0] + 1, dtype=torch.long, device=row.device)
     pointer[1:] = torch.bincount(row, minlength=shape[0]).cumsum(0)
     kind = torch.int32 if max(*shape, len(value)) < 2**31 else torch.int64

@@ -12,6 +12,7 @@ from torch_geometric.data import Data, TemporalData
 from graphkit.data.batching import Events, FullGraph, Graphs
 from graphkit.data.negatives import RandomNegatives
 from graphkit.data.problem import Problem
+from graphkit.data.sources.hypergraphs import Hypergraph
 from graphkit.data.split import Split
 from graphkit.tasks import (
     Dims,
@@ -75,6 +76,20 @@ def node_problem_symbols() -> Problem:
     data.x = torch.stack([place % SYMBOLS[0], place % SYMBOLS[1]], dim=1)
     dims = Dims(in_channels=0, out_channels=2, num_nodes=6, node_symbols=SYMBOLS)
     return replace(problem, name="tiny/symbols-nodes", data=data, dims=dims, checked=False)
+
+
+def hypergraph_problem() -> Problem:
+    """Six vertices in three hyperedges, 0 1 2, 3 4 and 2 3; vertex 5 is in none."""
+    members = torch.tensor([[0, 1, 2, 3, 4, 2, 3], [0, 0, 0, 1, 1, 2, 2]])
+    graph = node_problem().data
+    return Problem(
+        name="tiny/hypergraph",
+        data=Hypergraph(x=graph.x, hyperedge_index=members, y=graph.y),
+        split=thirds(),
+        task=NodeClassification(num_classes=2),
+        dims=Dims(in_channels=3, out_channels=2, num_nodes=6),
+        batching=FullGraph(),
+    )
 
 
 def production_problem() -> Problem:

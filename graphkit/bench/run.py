@@ -22,8 +22,10 @@ from graphkit.bench.host import describe_host, peak_memory_bytes, reset_peak_mem
 from graphkit.data.catalogue import load_problem
 from graphkit.data.prepare import fingerprint
 from graphkit.data.problem import Problem
-from graphkit.errors import DamagedFile, DataNotFound, StorageError
-from graphkit.train import Fitted, checkpoints, evaluate
+from graphkit.distill.teaching import Student
+from graphkit.errors import DamagedFile, DataNotFound, SettingError, StorageError
+from graphkit.models.saved import save_model
+from graphkit.train import Fitted, checkpoints, describe, evaluate
 
 __all__ = ["Loader", "RunRecord", "run"]
 
@@ -65,6 +67,7 @@ def run(
     suite: str = "mine",
     loader: Loader | None = None,
     state: Path | None = None,
+    keep: Path | None = None,
     on_epoch: Callable[[dict[str, float]], Any] | None = None,
 ) -> RunRecord:
     """Carries out one run and returns its record; an error of the recipe becomes part of it.
@@ -77,6 +80,7 @@ def run(
         suite: Name the record is filed under.
         loader: Loads the problem; a fresh one by default.
         state: Folder for the state of the run in flight; ``None`` saves none.
+        keep: File the fitted model is written to, of a network of the library; ``None`` for none.
         on_epoch: Told each epoch's row, for progress.
 
     Raises:
@@ -106,7 +110,7 @@ def run(
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")
-            record |= _carry_out(experiment, seed, loader, state, on_epoch)
+            record |= _carry_out(experiment, seed, loader, state, keep, on_epoch)
         record["status"] = "done"
     except (StorageError, DataNotFound, DamagedFile):
         raise  # a full disk or a missing file is no result of the recipe: the run stays open
@@ -126,6 +130,7 @@ def _carry_out(
     seed: int,
     loader: Loader,
     state: Path | None,
+    keep: Path | None,
     on_epoch: Callable[[dict[str, float]], Any] | None,
 ) -> RunRecord:
     problem = loader(experiment, seed)
@@ -143,6 +148,8 @@ def _carry_out(
         with checkpoints(state, identity):
             fitted = recipe(problem.blind())
     fit_seconds = time.perf_counter() - clock
+    if keep is not None:
+        _keep(fitted, recipe, problem, experiment.run_id(seed), keep)
     clock = time.perf_counter()
     scores = _scores(fitted, problem)
     test_seconds = time.perf_counter() - clock
@@ -174,14 +181,28 @@ def _carry_out(
     }
 
 
+def _keep(fitted: Fitted, recipe: Any, problem: Problem, run_id: str, path: Path) -> None:
+    """Writes the network inside a fitted model, with what builds it again."""
+    factory = getattr(recipe, "student", None) or getattr(recipe, "model", None)
+    if factory is None:
+        raise SettingError(
+            f"{type(recipe).__name__} names no factory of its network: it cannot be kept"
+        )
+    net = fitted.model.net if isinstance(fitted.model, Student) else fitted.model
+    about = {"run": run_id, "problem": problem.name, "seed": problem.seed}
+    save_model(path, net, describe(factory), problem.blind().dims, about)
+
+
 def _scores(fitted: Fitted, problem: Problem) -> RunRecord:
-    """Validation scores from the fit, and the test part scored once per model."""
+    """Validation scores from the fit, and the test part scored once per model, on the data that
+    training saw; hidden nodes are scored on the whole graph."""
+    observed = problem.observed()
     scores: RunRecord = {
         "val": _val(fitted.val),
-        "test": evaluate(fitted.model, problem, "test"),
+        "test": evaluate(fitted.model, observed, "test"),
         "last": {
             "val": _val(fitted.history[-1]),
-            "test": evaluate(fitted.last, problem, "test"),
+            "test": evaluate(fitted.last, observed, "test"),
         },
         "hidden": None,
         "production": None,

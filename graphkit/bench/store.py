@@ -31,13 +31,26 @@ class Store:
         """Returns the file of a run."""
         return self.folder / suite / f"{run_id}.json"
 
-    def status(self, suite: str, run_id: str) -> str | None:
-        """Returns ``done``, ``failed``, or ``None`` where there is no whole record."""
+    def model_path(self, suite: str, run_id: str) -> Path:
+        """Returns the file of a run's fitted model, where one is kept."""
+        return self.folder / suite / f"{run_id}.safetensors"
+
+    def status(self, suite: str, run_id: str, *, with_model: bool = False) -> str | None:
+        """Returns ``done``, ``failed``, or ``None`` where there is no whole record.
+
+        Args:
+            suite: Name the run is filed under.
+            run_id: Which run.
+            with_model: Count a run as not done whose fitted model was not kept.
+        """
         try:
             record = json.loads(self.path(suite, run_id).read_text())
         except (OSError, ValueError):
             return None
-        return record.get("status") if isinstance(record, dict) else None
+        status = record.get("status") if isinstance(record, dict) else None
+        if with_model and status == "done" and not self.model_path(suite, run_id).is_file():
+            return None
+        return status
 
     def write(self, record: dict[str, Any]) -> Path:
         """Writes a record; a reader sees all of it or nothing.

@@ -57,7 +57,12 @@ class Watch(Protocol):
 
 
 def pending(
-    experiments: Sequence[Experiment], store: Store, suite: str, *, retry: bool = False
+    experiments: Sequence[Experiment],
+    store: Store,
+    suite: str,
+    *,
+    retry: bool = False,
+    keep_models: bool = False,
 ) -> list[tuple[Experiment, int]]:
     """Returns the runs whose record is not on disk, seeds of one problem together.
 
@@ -66,13 +71,14 @@ def pending(
         store: Where records lie.
         suite: Name they are filed under.
         retry: Carry out failed runs again.
+        keep_models: Carry out runs again whose fitted model was not kept.
     """
     settled = ("done",) if retry else ("done", "failed")
     open_runs = [
         (experiment, seed)
         for experiment in experiments
         for seed in experiment.seeds
-        if store.status(suite, experiment.run_id(seed)) not in settled
+        if store.status(suite, experiment.run_id(seed), with_model=keep_models) not in settled
     ]
     place = {name: i for i, name in enumerate(dict.fromkeys(e.problem_name for e in experiments))}
     return sorted(open_runs, key=lambda pair: (place[pair[0].problem_name], pair[1]))
@@ -88,6 +94,7 @@ def sweep(
     workers: int = 1,
     threads: int | None = None,
     retry: bool = False,
+    keep_models: bool = False,
     watch: Watch = lambda event: None,
 ) -> int:
     """Carries out all runs that are not on disk yet; returns how many failed.
@@ -101,6 +108,7 @@ def sweep(
         workers: Processes that share the runs.
         threads: Threads of each; by default the machine's, shared evenly.
         retry: Carry out failed runs again.
+        keep_models: Write each fitted model beside its record.
         watch: Told of every event.
 
     Raises:
@@ -112,9 +120,9 @@ def sweep(
     again = _failed_before(experiments, store, suite) if retry else {}
     if workers <= 1:
         torch.set_num_threads(threads)
-        return len(_work(experiments, store, suite, root, device, again, 0, watch))
+        return len(_work(experiments, store, suite, root, device, again, keep_models, 0, watch))
     context = multiprocessing.get_context("spawn")
-    arguments = (experiments, store, suite, root, device, again, threads)
+    arguments = (experiments, store, suite, root, device, again, keep_models, threads)
     processes, events = [], []
     for number in range(workers):
         ours, theirs = context.Pipe(duplex=False)
@@ -145,7 +153,7 @@ def sweep(
     broken = [process for process in processes if process.exitcode not in (0, None)]
     if broken:  # a process died (for want of memory, say): what it left is done here
         torch.set_num_threads(threads)
-        failed |= _work(experiments, store, suite, root, device, again, 0, watch)
+        failed |= _work(experiments, store, suite, root, device, again, keep_models, 0, watch)
     return len(failed)
 
 
@@ -173,6 +181,7 @@ def _worker(
     root: Path | None,
     device: str,
     again: Mapping[str, int],
+    keep_models: bool,
     threads: int,
     events: Connection,
 ) -> None:
@@ -184,7 +193,7 @@ def _worker(
         os.setsid()  # Ctrl-C reaches the parent alone, which passes it on once
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
-        _work(experiments, store, suite, root, device, again, number, events.send)
+        _work(experiments, store, suite, root, device, again, keep_models, number, events.send)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -204,6 +213,7 @@ def _work(
     root: Path | None,
     device: str,
     again: Mapping[str, int],
+    keep_models: bool,
     worker: int,
     watch: Callable[[Event], None],
 ) -> set[str]:
@@ -214,9 +224,11 @@ def _work(
     while True:
         waiting = [
             pair
-            for pair in pending(experiments, store, suite, retry=bool(again))
+            for pair in pending(
+                experiments, store, suite, retry=bool(again), keep_models=keep_models
+            )
             if pair[0].run_id(pair[1]) not in tried
-            and _is_open(store, suite, pair[0].run_id(pair[1]), again)
+            and _is_open(store, suite, pair[0].run_id(pair[1]), again, keep_models)
         ]
         if not waiting:
             return failed
@@ -224,11 +236,11 @@ def _work(
         for experiment, seed in waiting:
             run_id = experiment.run_id(seed)
             with store.claim(suite, run_id) as mine:
-                if not mine or not _is_open(store, suite, run_id, again):
+                if not mine or not _is_open(store, suite, run_id, again, keep_models):
                     continue
                 held_by_others = False
                 tried.add(run_id)
-                if not _one(experiment, seed, suite, loader, store, worker, watch):
+                if not _one(experiment, seed, suite, loader, store, keep_models, worker, watch):
                     failed.add(run_id)
         if held_by_others:
             time.sleep(0.5)  # others are at work on all that is left
@@ -244,9 +256,11 @@ def _failed_before(experiments: Sequence[Experiment], store: Store, suite: str) 
     }
 
 
-def _is_open(store: Store, suite: str, run_id: str, again: Mapping[str, int]) -> bool:
+def _is_open(
+    store: Store, suite: str, run_id: str, again: Mapping[str, int], keep_models: bool
+) -> bool:
     """Whether a run is to be carried out: a retry is over once any process wrote its record."""
-    status = store.status(suite, run_id)
+    status = store.status(suite, run_id, with_model=keep_models)
     if status != "failed":
         return status != "done"
     return again.get(run_id) == store.path(suite, run_id).stat().st_mtime_ns
@@ -258,6 +272,7 @@ def _one(
     suite: str,
     loader: Loader,
     store: Store,
+    keep_models: bool,
     worker: int,
     watch: Callable[[Event], None],
 ) -> bool:
@@ -274,8 +289,11 @@ def _one(
             watch(Event("epoch", run_id, worker, row, epochs))
 
     state = store.checkpoints(suite, run_id)
+    keep = store.model_path(suite, run_id) if keep_models else None
     try:
-        record = run(experiment, seed, suite=suite, loader=loader, state=state, on_epoch=on_epoch)
+        record = run(
+            experiment, seed, suite=suite, loader=loader, state=state, keep=keep, on_epoch=on_epoch
+        )
     except (
         DataNotFound,
         DamagedFile,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from graphkit.cli import bench, datasets, models
+from graphkit.cli import bench, datasets, distill, models
 from graphkit.errors import GraphkitError
 
 __all__ = ["main"]
@@ -51,6 +51,10 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": _with_subcommands(
         "Runs: carry out, go on, look at.",
         {"run": bench.run, "resume": bench.resume, "show": bench.show},
+    ),
+    "distill": _with_subcommands(
+        "Students: networks that need no graph, taught by ones that do.",
+        {"run": distill.run, "predict": distill.predict},
     ),
     "leaderboard": bench.leaderboard,
     "report": bench.report,

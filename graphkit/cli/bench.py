@@ -35,6 +35,7 @@ class Sweep:
     budget: int | None
     trials: int | None
     on_nan: str | None
+    keep_models: bool = False
 
 
 def run(
@@ -55,6 +56,7 @@ def run(
     workers: int = 1,
     threads: int | None = None,
     retry: bool = False,
+    keep_models: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     as_json: AsJson = False,
@@ -82,11 +84,14 @@ def run(
         workers: Processes that share the runs.
         threads: Threads of each; by default the machine's, shared evenly.
         retry: Carry out failed runs again.
+        keep_models: Write each fitted model beside its record, for ``graphkit distill``.
         dry_run: List the runs without carrying them out.
         quiet: No progress.
         as_json: Print one line of JSON per finished run, for a program.
     """
-    asked = Sweep(models, problems, seeds, suite, epochs, lr, hidden, budget, trials, on_nan)
+    asked = Sweep(
+        models, problems, seeds, suite, epochs, lr, hidden, budget, trials, on_nan, keep_models
+    )
     return _carry_out(
         asked, results, data_root, device, workers, threads, retry, dry_run, quiet, as_json
     )
@@ -243,7 +248,7 @@ def _carry_out(
 
     suite, experiments = _experiments(asked, data_root)
     store = Store(results)
-    left = pending(experiments, store, suite, retry=retry)
+    left = pending(experiments, store, suite, retry=retry, keep_models=asked.keep_models)
     total = sum(len(experiment.seeds) for experiment in experiments)
     if dry_run:
         for experiment, seed in left:
@@ -261,6 +266,7 @@ def _carry_out(
             workers=min(workers, max(len(left), 1)),
             threads=threads,
             retry=retry,
+            keep_models=asked.keep_models,
             watch=watch,
         )
     if not as_json and any((results / suite).glob("*.json")):
@@ -286,7 +292,7 @@ def _experiments(asked: Sweep, data_root: Path | None) -> tuple[str, Sequence[An
         )
     from graphkit.bench.asked import build
 
-    words = {k: v for k, v in asdict(asked).items() if k != "suite"}
+    words = {k: v for k, v in asdict(asked).items() if k not in ("suite", "keep_models")}
     return asked.suite or "mine", build(**words, root=data_root)
 
 

@@ -11,7 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphkit.errors import unknown_name
-from graphkit.models import GRAPH_MODELS, NODE_MODELS, STREAM_MODELS, ModelEntry
+from graphkit.models import (
+    GRAPH_MODELS,
+    HYPERGRAPH_MODELS,
+    NODE_MODELS,
+    STREAM_MODELS,
+    ModelEntry,
+)
 
 __all__ = ["info", "list_models"]
 
@@ -20,7 +26,12 @@ Name = Annotated[str, tyro.conf.Positional]
 
 
 def _lists() -> dict[str, dict[str, ModelEntry]]:
-    return {"nodes": NODE_MODELS, "graphs": GRAPH_MODELS, "events": STREAM_MODELS}
+    return {
+        "nodes": NODE_MODELS,
+        "graphs": GRAPH_MODELS,
+        "events": STREAM_MODELS,
+        "hypergraph": HYPERGRAPH_MODELS,
+    }
 
 
 def list_models(*, as_json: AsJson = False) -> None:

@@ -11,6 +11,7 @@ from torch_geometric.data import Data, TemporalData
 
 from graphkit.data.graphs import GraphSet
 from graphkit.errors import DataError
+from graphkit.transforms.hypergraph import members
 
 __all__ = ["check_data", "check_edges", "check_finite", "check_labels", "check_times"]
 
@@ -130,6 +131,8 @@ def check_data(data: Data | GraphSet | TemporalData, *, allow_nonfinite: bool = 
                 rows = data.get(name)
                 if rows is not None and len(rows) != edges:
                     raise DataError(f"{name} has {len(rows)} rows; expected one for {edges} edges")
+        if data.get("hyperedge_index") is not None:
+            members(data)
         x = data.get("x")
         if x is not None and len(x) != data.num_nodes:
             raise DataError(f"x has {len(x)} rows; expected one for each of {data.num_nodes} nodes")

@@ -7,13 +7,14 @@ from torch import Tensor
 from torch_geometric.data import Data, TemporalData
 
 from graphkit.data.graphs import GraphSet
+from graphkit.transforms.hypergraph import hyperedge_fields, induce
 
 __all__ = ["keep", "renumber"]
 
 
 def keep(data: Data | GraphSet | TemporalData, items: Tensor) -> Data | GraphSet | TemporalData:
     """Returns the data of the chosen items alone: nodes with the edges (or memberships) among
-    them, graphs, or events.
+    them, graphs, or events. A hyperedge without nodes left vanishes; the others are renumbered.
 
     Args:
         data: One graph, a set of graphs or a stream.
@@ -37,17 +38,16 @@ def _keep_nodes(data: Data, nodes: Tensor) -> Data:
     count = int(data.num_nodes or 0)
     place = torch.full((count,), -1, dtype=torch.long)
     place[nodes] = torch.arange(len(nodes))
-    kept = Data()
+    kept = data.__class__()  # a hypergraph stays one
     edges_kept: Tensor | None = None
     if data.get("edge_index") is not None:
         moved = place[data.edge_index]
         edges_kept = (moved >= 0).all(dim=0)
         kept.edge_index = moved[:, edges_kept]
-    members_kept: Tensor | None = None
     if data.get("hyperedge_index") is not None:
-        node, hyperedge = data.hyperedge_index
-        members_kept = place[node] >= 0
-        kept.hyperedge_index = torch.stack([place[node[members_kept]], hyperedge[members_kept]])
+        kept.hyperedge_index, hyperedges_kept = induce(data.hyperedge_index, nodes)
+        for key in hyperedge_fields(data):
+            kept[key] = data[key][hyperedges_kept]
     for key, value in data.to_dict().items():
         if key in kept or key == "num_nodes":
             continue

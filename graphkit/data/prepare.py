@@ -99,7 +99,7 @@ def _stripped(data: Any, held_back: tuple[str, ...]) -> Any:
     if isinstance(data, GraphSet):
         fields = {k: v for k, v in data.joined.to_dict().items() if k not in held_back}
         return GraphSet(Data.from_dict(fields), data.slices, data.num_nodes)
-    bare = Data.from_dict({k: v for k, v in data.to_dict().items() if k not in held_back})
+    bare = data.__class__.from_dict({k: v for k, v in data.to_dict().items() if k not in held_back})
     bare.num_nodes = data.num_nodes
     return bare
 

@@ -250,16 +250,21 @@ class Problem:
             return self.data
         return self.prepared(self.data, pre, self._visible, (*ANSWERS, *self.stage_fields))
 
+    def observed(self) -> Problem:
+        """Returns the problem without its hidden nodes, with all answers of the others: what the
+        test part is scored on in the production setting."""
+        if not len(self.split.hidden):
+            return self
+        gone = torch.zeros(self.num_items, dtype=torch.bool)
+        gone[self.split.hidden] = True
+        return self._kept((~gone).nonzero().flatten())
+
     def blind(self) -> Problem:
         """Returns the problem without what is only known afterwards: test answers masked, hidden
         nodes gone, later graphs and events gone. A recipe cannot leak what it does not have."""
         split = self.split
         if isinstance(self.data, Data):
-            problem = self
-            if len(split.hidden):
-                gone = torch.zeros(self.num_items, dtype=torch.bool)
-                gone[split.hidden] = True
-                problem = self._kept((~gone).nonzero().flatten())
+            problem = self.observed()
             known = torch.cat([problem.split.train, problem.split.val])
             return problem._only_answers_of(known)._without_test()
         return self._kept(torch.cat([split.train, split.val]).sort().values)._without_test()
@@ -268,6 +273,15 @@ class Problem:
         """Returns the problem whose training visits all visible items; answers outside ``train``
         are masked in its batches."""
         return replace(self, batching=_Unlabelled(self.batching, self.split.train, self.task))
+
+    def batched(self, batching: Batching | None) -> Problem:
+        """Returns the problem with another batching; ``None`` keeps it. One ``with_unlabelled``
+        visits the same items under the new batching."""
+        if batching is None:
+            return self
+        if isinstance(self.batching, _Unlabelled):
+            batching = replace(self.batching, batching=batching)
+        return replace(self, batching=batching)
 
     def halve_train(self) -> tuple[Problem, Problem]:
         """Returns two problems that share the training items, each with half of them, drawn by

@@ -1,7 +1,7 @@
 """Floor 2: networks, batch in and prediction out. Names load when used.
 
-``NODE_MODELS``, ``GRAPH_MODELS`` and ``STREAM_MODELS`` list what the leaderboard and the contract
-suite know, by the name a person types.
+``NODE_MODELS``, ``GRAPH_MODELS``, ``STREAM_MODELS`` and ``HYPERGRAPH_MODELS`` list what the
+leaderboard and the contract suite know, by the name a person types.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from graphkit.models.entry import ModelEntry, model_factory
 
 if TYPE_CHECKING:
     from graphkit.models.base import FromModule, Model, as_model, frozen
-    from graphkit.models.baselines import APPNP, GAT, GCN, SGC, DirSAGE, GraphSAGE
+    from graphkit.models.baselines import APPNP, GAT, GCN, SGC, DirSAGE, GraphSAGE, MeanSAGE
     from graphkit.models.dagnn import DAGNN
     from graphkit.models.framed import (
         FramedGAT,
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         VanillaGCN,
     )
     from graphkit.models.graph_transformer import GraphTransformer
+    from graphkit.models.hgnn import HGNN, HGNNPlus, LightMLP
     from graphkit.models.label_propagation import LabelPropagation
     from graphkit.models.mlp import MLP
     from graphkit.models.streams import EdgeBank
+    from graphkit.models.tokenized_gnn import TokenizedGNN
 
 NODE_MODELS: dict[str, ModelEntry] = {
     "mlp": ModelEntry("mlp:MLP", "each node by itself, no edges"),
@@ -36,6 +38,9 @@ NODE_MODELS: dict[str, ModelEntry] = {
     ),
     "gcn": ModelEntry("baselines:GCN", "Kipf and Welling, ICLR 2017"),
     "graphsage": ModelEntry("baselines:GraphSAGE", "Hamilton et al., NeurIPS 2017, mean"),
+    "mean-sage": ModelEntry(
+        "baselines:MeanSAGE", "mean of a node and its neighbours, NeurIPS 2017, eq. 2"
+    ),
     "dir-sage": ModelEntry("baselines:DirSAGE", "GraphSAGE with a mean per direction, LoG 2023"),
     "gat": ModelEntry("baselines:GAT", "Veličković et al., ICLR 2018"),
     "gin": ModelEntry("framed:FramedGIN", "Xu et al., ICLR 2019"),
@@ -46,6 +51,9 @@ NODE_MODELS: dict[str, ModelEntry] = {
     "appnp": ModelEntry("baselines:APPNP", "Gasteiger et al., ICLR 2019"),
     "sgc": ModelEntry("baselines:SGC", "Wu et al., ICML 2019"),
     "dagnn": ModelEntry("dagnn:DAGNN", "Liu et al., KDD 2020"),
+    "tokenized-gnn": ModelEntry(
+        "tokenized_gnn:TokenizedGNN", "the teacher of VQGraph, ICLR 2024", {"codes": 512}
+    ),
 }
 
 GRAPH_MODELS: dict[str, ModelEntry] = {
@@ -69,9 +77,16 @@ STREAM_MODELS: dict[str, ModelEntry] = {
     "edge-bank": ModelEntry("streams.edge_bank:EdgeBank", "pairs seen before, NeurIPS 2022"),
 }
 
+HYPERGRAPH_MODELS: dict[str, ModelEntry] = {
+    "mlp": ModelEntry("mlp:MLP", "each vertex by itself, no hyperedges"),
+    "light-mlp": ModelEntry("hgnn:LightMLP", "the student of LightHGNN, ICLR 2024"),
+    "hgnn": ModelEntry("hgnn:HGNN", "Feng et al., AAAI 2019"),
+    "hgnn-plus": ModelEntry("hgnn:HGNNPlus", "Gao et al., TPAMI 2022"),
+}
+
 _HOMES = {
     "base": ("FromModule", "Model", "as_model", "frozen"),
-    "baselines": ("APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE"),
+    "baselines": ("APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE", "MeanSAGE"),
     "dagnn": ("DAGNN",),
     "framed": (
         "FramedGAT",
@@ -83,9 +98,11 @@ _HOMES = {
         "VanillaGCN",
     ),
     "graph_transformer": ("GraphTransformer",),
+    "hgnn": ("HGNN", "HGNNPlus", "LightMLP"),
     "label_propagation": ("LabelPropagation",),
     "mlp": ("MLP",),
     "streams": ("EdgeBank",),
+    "tokenized_gnn": ("TokenizedGNN",),
 }
 
 __all__ = [
@@ -94,6 +111,8 @@ __all__ = [
     "GAT",
     "GCN",
     "GRAPH_MODELS",
+    "HGNN",
+    "HYPERGRAPH_MODELS",
     "MLP",
     "NODE_MODELS",
     "SGC",
@@ -109,9 +128,13 @@ __all__ = [
     "GatedGCN",
     "GraphSAGE",
     "GraphTransformer",
+    "HGNNPlus",
     "LabelPropagation",
+    "LightMLP",
+    "MeanSAGE",
     "Model",
     "ModelEntry",
+    "TokenizedGNN",
     "VanillaGCN",
     "as_model",
     "frozen",

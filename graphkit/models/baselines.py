@@ -23,7 +23,7 @@ from graphkit.sparse import SparseMatrix
 from graphkit.tasks import Dims, NodeBatch
 from graphkit.transforms import Adjacency, Chain, PropagatedFeatures, SparseFeatures, Undirected
 
-__all__ = ["APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE"]
+__all__ = ["APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE", "MeanSAGE"]
 
 
 class _Stack(Model):
@@ -143,6 +143,49 @@ class GraphSAGE(_Stack):
     def transform(self) -> Callable[[Any], Any]:
         """The mean over neighbours and the sparse features."""
         return Chain(Adjacency("mean", self_loops=False), SparseFeatures())
+
+
+class MeanSAGE(_Stack):
+    """Transforms the mean of a node and its neighbours; no weights for the node itself.
+
+    Args:
+        dims: Sizes of the data set.
+        hidden_channels: Width between the layers.
+        num_layers: Number of convolutions, that is of hops.
+        dropout: Share of hidden features dropped in training.
+        input_dropout: Share of input features dropped in training.
+        undirected: Take every edge in both directions.
+
+    Reads:
+        ``x``, ``edge_index``; a node with an edge to itself counts twice.
+
+    Source:
+        Hamilton et al., "Inductive Representation Learning on Large Graphs", NeurIPS 2017, the
+        inductive variant of GCN (eq. 2); the ``gcn`` aggregator of the teachers in Zhang et al.,
+        "Graph-less Neural Networks", ICLR 2022.
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        *,
+        hidden_channels: int = 64,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+        input_dropout: float = 0.0,
+        undirected: bool = True,
+    ) -> None:
+        widths = _widths(dims, hidden_channels, num_layers)
+        super().__init__(dims, widths, undirected)
+        self.convs.extend(
+            SparseGCNConv(low, high, dropout if number else input_dropout)
+            for number, (low, high) in enumerate(pairwise(widths))
+        )
+
+    @property
+    def transform(self) -> Callable[[Any], Any]:
+        """The mean over neighbours and the node itself, and the sparse features."""
+        return Chain(Adjacency("mean", self_loops="always"), SparseFeatures())
 
 
 class DirSAGE(_Stack):

@@ -8,11 +8,18 @@ from graphkit.nn.convs import (
     SparseGCNConv,
     SparseSAGEConv,
 )
-from graphkit.nn.diagnostics import smoothness
+from graphkit.nn.diagnostics import cut_share, smoothness, topology_score
 from graphkit.nn.dropout import Dropout, dropout
 from graphkit.nn.edge_attention import EdgeAttention, GraphTransformerLayer
 from graphkit.nn.gated_conv import GatedGCNLayer
+from graphkit.nn.hypergraph_conv import HGNNConv, HGNNPlusConv
 from graphkit.nn.input_encoder import InputEncoder
+from graphkit.nn.losses import (
+    consistency,
+    hyperedge_soft_label,
+    smoothed_soft_label,
+    soft_label,
+)
 from graphkit.nn.norm import BatchNorm
 from graphkit.nn.readout import Head, Readout, pool
 
@@ -23,6 +30,8 @@ __all__ = [
     "EdgeAttention",
     "GatedGCNLayer",
     "GraphTransformerLayer",
+    "HGNNConv",
+    "HGNNPlusConv",
     "Head",
     "InputEncoder",
     "InputLinear",
@@ -31,7 +40,13 @@ __all__ = [
     "SparseGATConv",
     "SparseGCNConv",
     "SparseSAGEConv",
+    "consistency",
+    "cut_share",
     "dropout",
+    "hyperedge_soft_label",
     "pool",
+    "smoothed_soft_label",
     "smoothness",
+    "soft_label",
+    "topology_score",
 ]

@@ -6,7 +6,7 @@ from graphkit.train.evaluate import evaluate, predict
 from graphkit.train.fit import Fitted, fit
 from graphkit.train.recipe import ModelFactory, Recipe, Supervised, describe
 from graphkit.train.schedule import Cosine, Plateau
-from graphkit.train.stop import Patience, Stop, WindowMean
+from graphkit.train.stop import Patience, PatienceWithTies, Stop, WindowMean
 from graphkit.train.update import Alternate, GradientUpdate, Update
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "GradientUpdate",
     "ModelFactory",
     "Patience",
+    "PatienceWithTies",
     "Plateau",
     "Progress",
     "Recipe",

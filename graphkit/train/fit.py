@@ -6,7 +6,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -82,7 +82,7 @@ def fit(
         raise unknown_name("score", monitor, better)
     sign = 1 if better[monitor] else -1
     update = update or GradientUpdate(model, problem.task, config)
-    training = replace(problem, batching=config.batching or problem.batching)
+    training = problem.batched(config.batching)
     checkpoint = Checkpoint(model, update)
     at = checkpoint.resume()
     for earlier in at.history:

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from graphkit.errors import SettingError
 
-__all__ = ["Patience", "Stop", "WindowMean"]
+__all__ = ["Patience", "PatienceWithTies", "Stop", "WindowMean"]
 
 
 @runtime_checkable
@@ -45,6 +45,26 @@ class Patience:
         if len(scores) <= max(self.epochs, self.after):
             return False
         return _best(scores[-self.epochs :]) <= _best(scores[: -self.epochs])
+
+
+@dataclass(frozen=True)
+class PatienceWithTies(Patience):
+    """``Patience`` to which a score that equals the best is a better one: it goes on longer where
+    scores are coarse, as accuracies of few items are.
+
+    Args:
+        epochs: Validated epochs in which no score reaches the best, at least 1.
+        after: Validated epochs before the rule looks.
+
+    Source:
+        The authors' code of Zhang et al., "Graph-less Neural Networks", ICLR 2022.
+    """
+
+    def __call__(self, scores: Sequence[float]) -> bool:
+        """Returns whether the last score that reached the best lies ``epochs`` epochs back."""
+        if len(scores) <= max(self.epochs, self.after):
+            return False
+        return _best(scores[-self.epochs :]) < _best(scores[: -self.epochs])
 
 
 @dataclass(frozen=True)

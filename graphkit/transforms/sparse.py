@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
-from torch_geometric.utils import add_remaining_self_loops, to_undirected
+from torch_geometric.utils import add_remaining_self_loops, add_self_loops, to_undirected
 
 from graphkit.sparse import SparseMatrix
 
@@ -24,7 +24,8 @@ class Adjacency(BaseTransform):
     Args:
         norm: ``sym`` divides by the root of both degrees, ``mean`` by the degree of the
             destination, ``sum`` by nothing.
-        self_loops: Add the edge from each node to itself where it is missing.
+        self_loops: Add the edge from each node to itself where it is missing; ``"always"`` adds
+            one more where there is one, so that the node counts twice.
         reverse: Step against the edges, and name the field ``adj_out``.
         unweighted: Leave out the edge weights: for attention, which makes its own.
     """
@@ -35,7 +36,7 @@ class Adjacency(BaseTransform):
         self,
         norm: Norm = "sym",
         *,
-        self_loops: bool = True,
+        self_loops: bool | Literal["always"] = True,
         reverse: bool = False,
         unweighted: bool = False,
     ) -> None:
@@ -53,7 +54,9 @@ class Adjacency(BaseTransform):
             weight = weight.float()  # whole numbers and doubles are weights as well
         if self.reverse:
             edge_index = edge_index.flip(0)
-        if self.self_loops:
+        if self.self_loops == "always":
+            edge_index, weight = add_self_loops(edge_index, weight, 1.0, nodes)
+        elif self.self_loops:
             edge_index, weight = add_remaining_self_loops(edge_index, weight, 1.0, nodes)
         weight = degree_weights(edge_index, weight, nodes, self.norm)
         name = "adj_out" if self.reverse else "adj"
@@ -62,7 +65,7 @@ class Adjacency(BaseTransform):
 
     def __repr__(self) -> str:
         return (
-            f"Adjacency({self.norm!r}, self_loops={self.self_loops}, reverse={self.reverse}, "
+            f"Adjacency({self.norm!r}, self_loops={self.self_loops!r}, reverse={self.reverse}, "
             f"unweighted={self.unweighted})"
         )
 

@@ -15,37 +15,12 @@ from typing import Any
 
 import pytest
 
-from graphkit.cli import main
 from graphkit.data.catalogue import PROBLEMS
 from graphkit.data.fetch import shipped_folder
+from tests.cli.shell import Shell
 from tests.processes import ended, started, until
 
 SMALL = ["--models", "gcn,mlp", "--problems", "sbm/small", "--seeds", "2", "--epochs", "3"]
-
-
-class Shell:
-    """Calls the command line in a folder of its own."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *words: object) -> tuple[int, str, str]:
-        """Returns status, output and errors."""
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        shown = self.capsys.readouterr()
-        code = ended.value.code
-        return (0 if code is None else int(code)), shown.out, shown.err
-
-
-@pytest.fixture
-def shell(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Shell:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    return Shell(capsys)
 
 
 @pytest.mark.parametrize(

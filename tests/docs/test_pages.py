@@ -45,3 +45,10 @@ def test_every_command_of_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text()
     for word in re.findall(r"^graphkit (\w+)", text, flags=re.M):
         assert word in COMMANDS
+
+
+def test_distill() -> None:
+    names: dict[str, object] = {}
+    for block in code("docs/distill.md"):
+        exec(compile(block, "docs/distill.md", "exec"), names)
+    assert names["scores"].shape == (1000, 5)

@@ -24,12 +24,23 @@ from graphkit.data.batching import SampledNodes
 from graphkit.data.graphs import GraphSet
 from graphkit.data.problem import Problem
 from graphkit.errors import DataError
-from graphkit.models import GRAPH_MODELS, NODE_MODELS, STREAM_MODELS, ModelEntry
+from graphkit.models import (
+    GRAPH_MODELS,
+    HYPERGRAPH_MODELS,
+    NODE_MODELS,
+    STREAM_MODELS,
+    ModelEntry,
+)
 from graphkit.models.base import Model
 from graphkit.tasks import Dims
 from tests import tiny
 
-LISTS = {"node": NODE_MODELS, "graph": GRAPH_MODELS, "stream": STREAM_MODELS}
+LISTS = {
+    "node": NODE_MODELS,
+    "graph": GRAPH_MODELS,
+    "stream": STREAM_MODELS,
+    "hypergraph": HYPERGRAPH_MODELS,
+}
 NODE_PROBLEMS: dict[str, Callable[[], Problem]] = {
     "vectors": tiny.node_problem,
     "bare": tiny.node_problem_bare,
@@ -42,11 +53,12 @@ GRAPH_PROBLEMS: dict[str, Callable[[], Problem]] = {
     "edges": tiny.graph_problem_edges,
 }
 
-# Parameters that cannot get a gradient: what the last layer (of two) does to its edges is read by
-# nobody.
+# Parameters that cannot get a gradient from the answers: what the last layer (of two) does to its
+# edges is read by nobody; the tokenizer's node decoding serves a loss of its own.
 NO_GRADIENT = {
     "GatedGCN": ("layers.1.norm_edges.",),
     "GraphTransformer": ("layers.1.edges.",),
+    "TokenizedGNN": ("decode_nodes.",),
 }
 
 # Settings that change what a model reads or how it is built.
@@ -417,6 +429,37 @@ def _cut(graph: Data, nodes: int) -> Data:
             cut[field] = graph[field][:rows]
     cut.num_nodes = nodes
     return cut
+
+
+@pytest.mark.parametrize("name", HYPERGRAPH_MODELS)
+class TestHypergraphModels:
+    def test_a_row_per_vertex_and_a_gradient_for_every_parameter(self, name: str) -> None:
+        problem = tiny.hypergraph_problem()
+        model = build(HYPERGRAPH_MODELS[name], problem.dims)
+        out = predict(model, problem)
+        assert out.shape == (6, 2)
+        assert bool(torch.isfinite(out).all())
+        check_gradients(model, problem)
+
+    def test_same_seed_same_answer_and_state_in_buffers(self, name: str) -> None:
+        problem = tiny.hypergraph_problem()
+        entry = HYPERGRAPH_MODELS[name]
+        first, again = (build(entry, problem.dims, seed=3) for _ in range(2))
+        assert torch.equal(predict(first, problem), predict(again, problem))
+        check_reload(entry, shown(entry, problem), problem)
+
+    def test_renaming_vertices_and_hyperedges_renames_predictions(self, name: str) -> None:
+        problem = tiny.hypergraph_problem()
+        model = shown(HYPERGRAPH_MODELS[name], problem)
+        new, hyperedge = torch.tensor([3, 0, 5, 1, 4, 2]), torch.tensor([2, 0, 1])
+        pairs = problem.data.hyperedge_index
+        moved = torch.stack([new[pairs[0]], hyperedge[pairs[1]]]).flip(1)
+        graphs = (
+            type(problem.data)(x=problem.data.x, hyperedge_index=pairs),
+            type(problem.data)(x=problem.data.x[new.argsort()], hyperedge_index=moved),
+        )
+        expected, found = (on_graph(model, graph) for graph in graphs)
+        torch.testing.assert_close(found[new], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", STREAM_MODELS)

@@ -106,11 +106,18 @@ class Holds:
         (torch.zeros(2, 3), {"tensor": [2, 3]}),
         ({1: (True, None)}, {"1": [True, None]}),
         (range(3), [0, 1, 2]),
-        (nn.ReLU(), {"name": "ReLU", "repr": "ReLU()"}),
+        (nn.ReLU(), {"name": "ReLU", "repr": "ReLU()", "weights": "2d06800538d394c2"}),
     ],
 )
 def test_other_values(thing: Any, told: Any) -> None:
     assert describe(Holds(thing)) == {"name": "Holds", "thing": told}
+
+
+def test_two_networks_trained_alike_are_told_apart() -> None:
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    assert describe(Holds(first)) != describe(Holds(second))
+    second.load_state_dict(first.state_dict())
+    assert describe(Holds(first)) == describe(Holds(second))
 
 
 def test_what_cannot_be_written_down_is_refused() -> None:

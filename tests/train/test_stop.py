@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graphkit.errors import SettingError
-from graphkit.train import Patience, Stop, WindowMean
+from graphkit.train import Patience, PatienceWithTies, Stop, WindowMean
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,12 @@ def test_a_score_that_is_no_number_does_not_keep_a_fit_alive() -> None:
 def test_a_rule_without_a_window_is_refused(make) -> None:
     with pytest.raises(SettingError, match="expected"):
         make()
+
+
+def test_a_tie_with_the_best_renews_patience() -> None:
+    """Two epochs of patience: the best was reached again one epoch ago."""
+    assert Patience(2)([0.5, 0.4, 0.5])
+    assert not PatienceWithTies(2)([0.5, 0.4, 0.5])
+    assert not PatienceWithTies(2)([0.5, 0.4, 0.5, 0.4])
+    assert PatienceWithTies(2)([0.5, 0.4, 0.5, 0.4, 0.4])
+    assert not PatienceWithTies(2, after=5)([0.5, 0.4, 0.5, 0.4, 0.4])
