@@ -248,6 +248,14 @@ class Problem:
     def _prepare(self, pre: Callable[[Data], Data] | None) -> AnyData:
         if pre is None:
             return self.data
+        brought = getattr(self.batching, "brings", None)
+        if brought is not None:  # data that lie elsewhere, with their pre_transforms in them
+            if repr(pre) not in brought:
+                raise DataError(
+                    f"the model needs {pre!r} and the store of {self.name} was prepared with "
+                    f"{', '.join(brought) or 'none'}: prepare it for this model"
+                )
+            return self.data
         return self.prepared(self.data, pre, self._visible, (*ANSWERS, *self.stage_fields))
 
     def observed(self) -> Problem:
@@ -353,6 +361,10 @@ class _Unlabelled:
     @property
     def whole(self) -> bool:
         return bool(getattr(self.batching, "whole", False))
+
+    @property
+    def brings(self) -> tuple[str, ...] | None:
+        return getattr(self.batching, "brings", None)
 
     def __call__(self, data: Any, items: Tensor, turn: Turn) -> Iterator[Any]:
         if turn.part != "train":
