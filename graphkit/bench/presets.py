@@ -80,7 +80,14 @@ _DAGNN = TrainConfig(
 
 # Zhang et al., ICLR 2022, authors' configuration; ties renew patience and the later epoch counts
 _TEACHER = TrainConfig(epochs=200, lr=0.01, stop=PatienceWithTies(50), keep="latest_best")
-_SAGE_CPF = replace(_TEACHER, weight_decay=5e-4, batching=SampledNodes((5, 5), 512))
+_CPF = {
+    "mean-sage": Preset(
+        {"hidden_channels": 128, "dropout": 0.0},
+        replace(_TEACHER, weight_decay=5e-4, batching=SampledNodes((5, 5), 512)),
+    ),
+    "gcn": Preset({"dropout": 0.8, "input_dropout": 0.0}, replace(_TEACHER, weight_decay=1e-3)),
+    "tokenized-gnn": Preset({"codes": 512}, replace(_TEACHER, weight_decay=1e-3)),
+}
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("mlp", "cora/public"): Preset(
@@ -124,18 +131,10 @@ PRESETS: dict[tuple[str, str], Preset] = {
         reported=_shchur(0.920, 0.008),
     ),
     **{
-        ("mean-sage", f"{name}-cpf/{split}"): Preset(
-            {"hidden_channels": 128, "dropout": 0.0}, _SAGE_CPF
-        )
+        (model, f"{name}-cpf/{split}"): found
         for name in ("cora", "citeseer", "pubmed", "amazon-computers", "amazon-photo")
         for split in ("random", "production")
-    },
-    **{
-        ("gcn", f"{name}-cpf/{split}"): Preset(
-            {"dropout": 0.8, "input_dropout": 0.0}, replace(_TEACHER, weight_decay=1e-3)
-        )
-        for name in ("cora", "citeseer", "pubmed", "amazon-computers", "amazon-photo")
-        for split in ("random", "production")
+        for model, found in _CPF.items()
     },
     ("label-propagation", "debian-deps/source"): Preset({"alpha": 0.5}, TrainConfig(epochs=1)),
     ("mlp", "debian-deps/source"): Preset({}, replace(DEBIAN, batching=NodeRows(None))),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,26 +15,15 @@ from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import Linear as LazyLinear
 
 from graphkit.data.problem import Problem
-from graphkit.distill.glnn import STUDENT
-from graphkit.distill.teaching import Student, agreement, soft_labels, with_progress
+from graphkit.distill.glnn import GLNN
+from graphkit.distill.teaching import Student
 from graphkit.errors import SettingError
 from graphkit.models.base import Model
 from graphkit.nn.codebook import VectorQuantizer, code_perplexity, code_usage, row_blocks
 from graphkit.tasks import Task
-from graphkit.train import Fitted, ModelFactory, Recipe, TrainConfig, fit, predict
+from graphkit.train import Fitted, predict
 
-__all__ = ["CodeStudent", "Tokenizer", "VQGraph", "code_loss"]
-
-
-@runtime_checkable
-class Tokenizer(Protocol):
-    """A teacher that chooses a code for each node, as ``TokenizedGNN`` does."""
-
-    quantizer: VectorQuantizer
-
-    def embed(self, batch: Any) -> Tensor:
-        """Returns what is compared with the codes, ``(nodes, code channels)``."""
-        ...
+__all__ = ["CodeStudent", "VQGraph", "code_loss"]
 
 
 def code_loss(
@@ -156,7 +145,7 @@ class CodeStudent(Student):
 
 
 @dataclass(frozen=True)
-class VQGraph:
+class VQGraph(GLNN):
     """Fits a tokenizer, then a student on its class probabilities and its soft choice of codes.
 
     The tokenizer leaves two fields of a row per visible node in the data: ``soft``, its
@@ -169,11 +158,11 @@ class VQGraph:
         teacher: Fits the tokenizer, a ``TokenizedGNN`` as a rule; ``Given(net)`` for one that is
             trained.
         student: Makes the network that is taught, an MLP of two or more layers.
-        code_weight: Weight of the code loss.
-        temperature: Temperature of the soft choice of codes, for cosine similarities.
         hard_weight: Weight of the known classes, in [0, 1].
         train: How the student is trained.
         on_epoch: Told each epoch's row, for progress; not a setting.
+        code_weight: Weight of the code loss.
+        temperature: Temperature of the soft choice of codes, for cosine similarities.
 
     Raises:
         SettingError: A number is out of its range, the teacher chooses no codes, the student has
@@ -192,50 +181,37 @@ class VQGraph:
         step a batch serves all terms.
     """
 
-    teacher: Recipe
-    student: ModelFactory
     code_weight: float = 1.0
     temperature: float = 0.1
-    hard_weight: float = 0.0
-    train: TrainConfig = STUDENT
-    on_epoch: Callable[[dict[str, float]], Any] | None = field(
-        default=None, compare=False, repr=False
-    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.code_weight < math.inf:
             raise SettingError(f"code_weight={self.code_weight}; expected 0 or above, finite")
         if not 0 < self.temperature < math.inf:
             raise SettingError(f"temperature={self.temperature}; expected above 0, finite")
-        if not 0 <= self.hard_weight <= 1:
-            raise SettingError(f"hard_weight={self.hard_weight}; expected a number from 0 to 1")
 
     def __call__(self, problem: Problem) -> Fitted:
-        """Returns the fitted student without its head; ``notes`` hold the teacher's scores, the
-        agreement, and ``codes``: share of codes in use, perplexity, entropy of the soft choice
-        in nats beside that of a flat one."""
-        teacher = with_progress(self.teacher, self.on_epoch)(problem)
-        soft = soft_labels(teacher.model, problem)
-        quantizer, embedding = _tokens(teacher.model, problem)
-        taught = problem.with_field("soft", soft).with_field("embedding", embedding)
-        student = CodeStudent(
-            self.student(problem.dims),
-            quantizer.codebook,
-            self.code_weight,
-            self.temperature,
-            self.hard_weight,
-        )
-        watch = self.on_epoch or (lambda row: False)
-        fitted = fit(student, taught.with_unlabelled(), self.train, on_epoch=watch)
-        fitted = dataclasses.replace(
+        """Returns the fitted student without its head."""
+        fitted = super().__call__(problem)
+        return dataclasses.replace(
             fitted, model=_without_head(fitted.model), last=_without_head(fitted.last)
         )
-        fitted.notes.update(
-            teacher=teacher.val,
-            agreement=agreement(fitted.model, taught),
-            codes=_choice(quantizer, embedding, self.temperature),
-        )
-        return fitted
+
+    def lesson(self, teacher: nn.Module, problem: Problem) -> Problem:
+        """Returns the problem with class probabilities and what is compared with the codes."""
+        _, embedding = _tokens(teacher, problem)
+        return super().lesson(teacher, problem).with_field("embedding", embedding)
+
+    def pupil(self, net: nn.Module, teacher: nn.Module) -> Student:
+        """Returns the network that is taught, with a head for the choice of codes."""
+        codes = _quantizer(teacher).codebook
+        return CodeStudent(net, codes, self.code_weight, self.temperature, self.hard_weight)
+
+    def notes(self, teacher: nn.Module, taught: Problem) -> dict[str, Any]:
+        """Returns ``codes``: share in use, perplexity, and the entropy of the soft choice in nats
+        beside that of a flat one."""
+        return {"codes": _choice(_quantizer(teacher), taught.data.embedding, self.temperature)}
 
 
 class _Embeddings(Model):
@@ -260,15 +236,19 @@ class _Embeddings(Model):
         return out
 
 
-def _tokens(teacher: Model, problem: Problem) -> tuple[VectorQuantizer, Tensor]:
-    """The teacher's quantiser, and its embedding of every visible node, in their order."""
+def _quantizer(teacher: nn.Module) -> VectorQuantizer:
     quantizer = getattr(teacher, "quantizer", None)
     if not isinstance(quantizer, VectorQuantizer) or not hasattr(teacher, "embed"):
         raise SettingError(
             f"the teacher {type(teacher).__name__} chooses no codes; expected a TokenizedGNN, or "
             "a model with a VectorQuantizer named 'quantizer' and a method embed(batch)"
         )
-    return quantizer, predict(_Embeddings(teacher).eval(), problem)
+    return quantizer
+
+
+def _tokens(teacher: nn.Module, problem: Problem) -> tuple[VectorQuantizer, Tensor]:
+    """The teacher's quantiser, and its embedding of every visible node, in their order."""
+    return _quantizer(teacher), predict(_Embeddings(teacher).eval(), problem)
 
 
 def _without_head(student: Model) -> Model:

@@ -1,6 +1,7 @@
 """Floor 1: layers, tensors in and tensors out, in PyG's idiom."""
 
 from graphkit.nn.adaptive_hops import AdaptiveHops
+from graphkit.nn.codebook import VectorQuantizer
 from graphkit.nn.convs import (
     InputLinear,
     SparseDirSAGEConv,
@@ -40,6 +41,7 @@ __all__ = [
     "SparseGATConv",
     "SparseGCNConv",
     "SparseSAGEConv",
+    "VectorQuantizer",
     "consistency",
     "cut_share",
     "dropout",

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn.models import MLP as LibraryMLP
 
 import graphkit
 from graphkit.bench import Experiment
@@ -153,7 +153,7 @@ class TestCodeStudent:
 
     @pytest.mark.parametrize(
         "net",
-        [MLP(tiny.node_problem().dims), LibraryMLP([3, 8, 2], norm=None)],
+        [MLP(tiny.node_problem().dims), pyg.MLP([3, 8, 2], norm=None)],
         ids=["ours", "PyG's"],
     )
     def test_reads_what_goes_into_the_last_map(self, net: nn.Module) -> None:
