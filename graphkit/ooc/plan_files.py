@@ -1,0 +1,158 @@
+"""How a sampled mini-batch lies on disk: one record in an index, one run of bytes in a shard.
+
+The bytes are the node ids, then for each drawn edge the local id of its source (int32), then for
+each expanded node its number of edges: edges come in the order of their destinations, so that is
+all of them. A batch starts on a page and lies within one shard.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.sampler import SamplerOutput
+
+from graphkit.data.sampler_kernels import Array
+from graphkit.ooc.disk import PAGE, aligned, checksum
+
+__all__ = [
+    "BATCH",
+    "HOPS",
+    "SHARD",
+    "Drawn",
+    "decode",
+    "decode_ids",
+    "encode",
+    "ids_bytes",
+    "next_place",
+    "padded",
+    "seal_record",
+    "sound_records",
+]
+
+SHARD = 1 << 32  # bytes a shard may have; a longer batch has one of its own
+HOPS = 6  # most hops a record has room for
+
+BATCH = np.dtype(
+    [
+        ("shard", "<u4"),
+        ("id_bytes", "u1"),
+        ("count_bytes", "u1"),
+        ("hops", "<u2"),
+        ("offset", "<u8"),
+        ("length", "<u8"),
+        ("ids_sum", "<u8"),
+        ("edges_sum", "<u8"),
+        ("nodes", "<u4", (HOPS + 1,)),
+        ("spare", "<u4"),
+        ("edges", "<u8", (HOPS,)),
+        ("own_sum", "<u8"),
+    ]
+)
+
+
+class Drawn(NamedTuple):
+    """A mini-batch as it was drawn.
+
+    ``n_id`` are its nodes, seeds first; ``edge_index`` is in local ids and flows to the seeds;
+    ``nodes`` and ``edges`` count what each hop added, the seeds before the first.
+    """
+
+    n_id: Tensor
+    edge_index: Tensor
+    num_seeds: int
+    nodes: list[int]
+    edges: list[int]
+
+
+def padded(num_bytes: int) -> int:
+    """Returns the length in whole pages."""
+    return -(-num_bytes // PAGE) * PAGE
+
+
+def next_place(shard: int, end: int, num_bytes: int, limit: int) -> tuple[int, int]:
+    """Returns shard and offset of the next run of bytes, after one that ended at ``end``."""
+    start = padded(end)
+    if start and start + num_bytes > limit:
+        return shard + 1, 0
+    return shard, start
+
+
+def ids_bytes(record: np.void) -> int:
+    """Returns how many bytes the node ids of a batch take."""
+    return int(record["nodes"].sum()) * int(record["id_bytes"])
+
+
+def encode(out: SamplerOutput, id_bytes: int) -> tuple[np.void, Array]:
+    """Lays out a sampled batch; shard, offset and the record's own sum are still to be set.
+
+    Args:
+        out: What the sampler drew; its edges are in the order of their destinations.
+        id_bytes: 4, or 8 where ids need more than 31 bits.
+    """
+    nodes = [int(count) for count in out.num_sampled_nodes or ()]
+    edges = [int(count) for count in out.num_sampled_edges or ()]
+    counts = np.bincount(out.col.numpy(), minlength=sum(nodes[:-1]))
+    most = int(counts.max(initial=0))
+    count_type = np.dtype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")
+    record = np.zeros(1, dtype=BATCH)[0]
+    record["id_bytes"], record["count_bytes"] = id_bytes, count_type.itemsize
+    record["hops"] = len(edges)
+    record["nodes"][: len(nodes)] = nodes
+    record["edges"][: len(edges)] = edges
+    first, second = len(out.node) * id_bytes, len(out.row) * 4
+    record["length"] = first + second + len(counts) * count_type.itemsize
+    blob = aligned(int(record["length"]))
+    blob[:first].view(f"<i{id_bytes}")[:] = out.node.numpy()
+    blob[first : first + second].view("<i4")[:] = out.row.numpy()
+    blob[first + second : int(record["length"])].view(count_type)[:] = counts
+    record["ids_sum"] = checksum(blob[:first])
+    record["edges_sum"] = checksum(blob[first : int(record["length"])])
+    return record, blob
+
+
+def decode_ids(record: np.void, blob: Array) -> Array:
+    """Returns the node ids of a batch as they lie in its bytes, int32 or int64; no copy."""
+    ids: Array = blob[: ids_bytes(record)].view(f"<i{record['id_bytes']}")
+    return ids
+
+
+def decode(record: np.void, blob: Array) -> Drawn:
+    """Turns the bytes of a batch back into what was drawn; the bytes may be reused afterwards."""
+    hops = int(record["hops"])
+    nodes = [int(count) for count in record["nodes"][: hops + 1]]
+    edges = [int(count) for count in record["edges"][:hops]]
+    first = ids_bytes(record)
+    second = first + 4 * sum(edges)
+    counts = blob[second : int(record["length"])].view(f"<u{record['count_bytes']}")
+    edge_index = np.empty((2, sum(edges)), dtype=np.int64)
+    edge_index[0] = blob[first:second].view("<i4")
+    edge_index[1] = np.repeat(np.arange(len(counts)), counts)
+    n_id = decode_ids(record, blob).astype(np.int64)
+    return Drawn(torch.from_numpy(n_id), torch.from_numpy(edge_index), nodes[0], nodes, edges)
+
+
+def seal_record(record: np.void, number: int) -> None:
+    """Sets a record's own checksum, which also says which batch it belongs to."""
+    record["own_sum"] = _own_sum(record, number)
+
+
+def sound_records(content: bytes) -> Array:
+    """Returns the records up to the first that was not written whole.
+
+    Args:
+        content: Bytes of an index, finished or not.
+    """
+    whole = len(content) - len(content) % BATCH.itemsize
+    records = np.frombuffer(content[:whole], dtype=BATCH).copy()
+    for number, record in enumerate(records):
+        if int(record["own_sum"]) != _own_sum(record, number):
+            return records[:number]
+    return records
+
+
+def _own_sum(record: np.void, number: int) -> int:
+    text = record.tobytes()[: BATCH.itemsize - 8]
+    return checksum(text + number.to_bytes(8, "little"))
