@@ -174,5 +174,5 @@ SUITE = (
         for setting in ("random", "production")
         for name, recipe in _METHODS.items()
     ),
-    *(Experiment(name, "cora-cpf/random", recipe, range(5)) for name, recipe in _ABLATIONS.items()),
+    *(Experiment(name, "cora-cpf/random", recipe, range(3)) for name, recipe in _ABLATIONS.items()),
 )

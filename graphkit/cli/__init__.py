@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from graphkit.cli import bench, datasets, distill, models
+from graphkit.cli import bench, datasets, distill, models, ooc
 from graphkit.errors import GraphkitError
 
 __all__ = ["main"]
@@ -55,6 +55,18 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "distill": _with_subcommands(
         "Students: networks that need no graph, taught by ones that do.",
         {"run": distill.run, "predict": distill.predict},
+    ),
+    "ooc": _with_subcommands(
+        "Graphs larger than memory: prepare, draw, pack, train, check.",
+        {
+            "prepare": ooc.prepare,
+            "sample": ooc.sample,
+            "pack": ooc.pack,
+            "train": ooc.train,
+            "info": ooc.info,
+            "verify": ooc.verify,
+            "clean": ooc.clean,
+        },
     ),
     "leaderboard": bench.leaderboard,
     "report": bench.report,

@@ -22,7 +22,7 @@ from rich.progress import (
 if TYPE_CHECKING:
     from graphkit.bench.sweep import Event
 
-__all__ = ["Watching"]
+__all__ = ["Stages", "Watching"]
 
 
 class Watching:
@@ -124,3 +124,57 @@ class Watching:
             self.bars.console.print(line_text, highlight=False, markup=False)
         else:
             print(line_text, file=sys.stderr, flush=True)
+
+
+class Stages:
+    """Shows stages of one long piece of work: a bar with rate and ETA each, or a line at its end.
+
+    Args:
+        quiet: Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True)
+        self.quiet = quiet
+        self.bars: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            self.bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+        self.rows: dict[str, TaskID] = {}
+        self.began: dict[str, float] = {}
+        self.ended: set[str] = set()
+
+    def __enter__(self) -> Stages:
+        if self.bars is not None:
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Takes in how far a stage is; a total of 0 is not known."""
+        if self.quiet:
+            return
+        self.began.setdefault(stage, time.monotonic())
+        if self.bars is not None:
+            if stage not in self.rows:
+                self.rows[stage] = self.bars.add_task(stage, total=total or None)
+            self.bars.update(self.rows[stage], completed=done, total=total or None)
+        elif total and done >= total and stage not in self.ended:
+            self.ended.add(stage)
+            seconds = time.monotonic() - self.began[stage]
+            print(f"{stage}: done in {seconds:.1f} s", file=sys.stderr, flush=True)

@@ -22,6 +22,7 @@ from graphkit.ooc.inputs import Input
 from graphkit.ooc.manifest import Manifest
 from graphkit.ooc.sizes import show_bytes
 from graphkit.ooc.store import Store
+from graphkit.transforms import Undirected
 
 __all__ = ["LEAST_MEMORY", "RowType", "Settings", "disk_bytes", "id_type", "prepare"]
 
@@ -137,13 +138,20 @@ def prepare(
                 task=source.task,
                 dims=source.dims,
                 arrays={},
-                brings=source.brings,
+                brings=_brings(source, settings),
                 source={"key": key, **about},
                 report=report,
                 files=source.files,
                 allow_overlap=source.allow_overlap,
             )
         )
+
+
+def _brings(source: Input, settings: Settings) -> tuple[str, ...]:
+    """What the store holds already of what models ask for."""
+    both_ways = (settings.undirected or source.both_ways) and settings.dedup
+    made = (repr(Undirected()),) if both_ways else ()
+    return tuple(dict.fromkeys((*source.brings, *made)))
 
 
 def _parts(source: Input) -> dict[str, Array]:

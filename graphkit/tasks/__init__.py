@@ -6,6 +6,7 @@ from graphkit.tasks.graph import GraphClassification, GraphRegression, Multilabe
 from graphkit.tasks.link import TemporalLinkPrediction
 from graphkit.tasks.metrics import METRICS, Metric, metric
 from graphkit.tasks.node import MultilabelNodes, NodeClassification, NodesOfGraphs
+from graphkit.tasks.reconstruction import Reconstruction
 
 __all__ = [
     "METRICS",
@@ -22,6 +23,7 @@ __all__ = [
     "NodeBatch",
     "NodeClassification",
     "NodesOfGraphs",
+    "Reconstruction",
     "Task",
     "TemporalLinkPrediction",
     "metric",

@@ -1,0 +1,570 @@
+"""``graphkit ooc``: train on graphs larger than memory, from a store on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from graphkit.errors import DataError, DataNotFound, SettingError, unknown_name
+
+if TYPE_CHECKING:
+    from graphkit.ooc.inputs import Input
+    from graphkit.ooc.plan import Plan
+    from graphkit.ooc.store import Store
+
+__all__ = ["clean", "info", "pack", "prepare", "sample", "train", "verify"]
+
+AsJson = Annotated[bool, tyro.conf.arg(name="json")]
+Word = Annotated[str, tyro.conf.Positional]
+Folder = Annotated[Path, tyro.conf.Positional]
+DType = Literal["float32", "float16", "int8"]
+Loops = Literal["keep", "add", "drop"]
+
+
+def prepare(
+    source: Word,
+    /,
+    *,
+    out: Path | None = None,
+    features: Path | None = None,
+    labels: Path | None = None,
+    train: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    indptr: Path | None = None,
+    num_classes: int | None = None,
+    model: str = "graphsage",
+    undirected: bool = False,
+    dedup: bool = False,
+    loops: Loops = "keep",
+    dtype: DType = "float32",
+    memory: str = "1G",
+    data_root: Path | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a graph into a store on disk, in bounded memory.
+
+    Killed at any moment, the same command goes on and ends with the same bytes.
+
+    Args:
+        source: A problem of the catalogue, a folder in OGB's layout, or a file of edges (``.npy``
+            or Parquet).
+        out: The store's folder; by default the source's name with ``.store``.
+        features: With a file of edges: a row per node.
+        labels: With a file of edges: an answer per node.
+        train: With a file of edges: nodes of the part, or a mask.
+        val: The same for validation.
+        test: The same for the test.
+        indptr: With a file of edges that holds sources alone: where those of each node begin.
+        num_classes: Number of classes, where not all occur.
+        model: The model that will be trained: what it needs of the graph (edges in both
+            directions, say) is done now.
+        undirected: Add the opposite of each edge.
+        dedup: Keep one of several equal edges.
+        loops: Edges from a node to itself: ``keep``, ``add`` where missing, or ``drop``.
+        dtype: Type of the features on disk.
+        memory: Memory to work in, such as 8G.
+        data_root: Folder of raw files, looked in first.
+        dry_run: Say how much disk it takes and write nothing.
+        quiet: No progress.
+        as_json: Print JSON for a program.
+    """
+    parts = {"train": train, "val": val, "test": test}
+    found = _input(source, features, labels, parts, indptr, num_classes, model, data_root)
+    path = out or _default(source, found.name)
+    if dry_run:
+        from graphkit.ooc import Settings, disk_bytes, show_bytes
+        from graphkit.ooc.folders import free_bytes
+
+        needed = disk_bytes(found, Settings(undirected, dedup, loops, dtype))
+        free = free_bytes(path.parent if path.parent.is_dir() else Path())
+        told = {"path": str(path), "disk_bytes": needed, "free_bytes": free}
+        text = f"{path}: {show_bytes(needed)} of disk, {show_bytes(free)} free"
+        print(json.dumps(told) if as_json else text)
+        return
+    store = _prepared(found, path, undirected, dedup, loops, dtype, memory, model, quiet)
+    info(store.path, as_json=as_json)
+
+
+def sample(
+    store: Folder,
+    /,
+    *,
+    fanouts: str = "10,10",
+    batch_size: int = 1024,
+    part: str = "train",
+    sampled_epochs: int = 2,
+    seed: int = 0,
+    memory: str | None = None,
+    threads: int | None = None,
+    quiet: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draws all mini-batches of some epochs ahead, and shows what each cache would serve.
+
+    Args:
+        store: Folder of the store.
+        fanouts: Neighbours drawn per hop, nearest hop first; -1 takes all.
+        batch_size: Seeds a batch.
+        part: ``train``, ``val``, ``test`` or ``all``.
+        sampled_epochs: Epochs to draw, each with other neighbours.
+        seed: Seed of order and draws.
+        memory: Memory to work in, such as 8G; half of the machine's by default.
+        threads: Batches drawn at a time.
+        quiet: No progress.
+        as_json: Print JSON for a program.
+    """
+    from graphkit.cli.progress import Stages
+    from graphkit.ooc import Store, parse_bytes
+    from graphkit.ooc.sample_ahead import sample_ahead
+
+    opened = Store.open(store)
+    with Stages(quiet=quiet or as_json) as watch:
+        plan = sample_ahead(
+            opened, _fanouts(fanouts), batch_size, part, sampled_epochs, seed, threads,
+            parse_bytes(memory) if memory else None, watch,
+        )  # fmt: skip
+    told = _plan_told(opened, plan)
+    if as_json:
+        print(json.dumps(told))
+        return
+    _show_plan(told)
+
+
+def pack(
+    store: Folder,
+    /,
+    *,
+    plan: str = "",
+    memory: str = "2G",
+    disk: str | None = None,
+    cached_rows: int | None = None,
+    threads: int | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Lays features out on disk in the order the batches read them.
+
+    Args:
+        store: Folder of the store.
+        plan: Beginning of a plan's name; not needed where there is one alone.
+        memory: Memory that training may take: what it leaves caches the hottest rows.
+        disk: Disk the pack may take, such as 100G; by default what is free.
+        cached_rows: Rows kept in memory, in place of as many as fit.
+        threads: Threads that copy and write.
+        dry_run: Show the placement and write nothing.
+        quiet: No progress.
+        as_json: Print JSON for a program.
+    """
+    from graphkit.cli.progress import Stages
+    from graphkit.ooc import Plan, Store, parse_bytes, place, show_bytes
+    from graphkit.ooc.pack import pack as write
+
+    opened = Store.open(store)
+    chosen = Plan.open(opened, _one_plan(opened, plan))
+    placement = place(
+        opened, chosen, memory=parse_bytes(memory),
+        disk=parse_bytes(disk) if disk else None, cached_rows=cached_rows,
+    )  # fmt: skip
+    told: dict[str, Any] = {
+        "plan": chosen.plan_id, "cached_rows": placement.cached_rows,
+        "hit_rate": placement.hit_rate, "cold_rows": placement.cold_rows,
+        "stored_rows": placement.stored_rows, "memory_bytes": placement.memory_bytes,
+        "disk_bytes": placement.disk_bytes,
+    }  # fmt: skip
+    if not as_json:
+        shared = f", shared between {placement.span} batches" if placement.span else ""
+        print(
+            f"cache {placement.cached_rows:,} rows ({placement.hit_rate:.1%} of accesses), "
+            f"{placement.cold_rows:,} from disk{shared}; memory "
+            f"{show_bytes(placement.memory_bytes)}, disk {show_bytes(placement.disk_bytes)}"
+        )
+    if not dry_run:
+        with Stages(quiet=quiet or as_json) as watch:
+            made = write(opened, chosen, placement, threads=threads, watch=watch)
+        told["pack"] = made.pack_id
+        if not as_json:
+            print(f"packed: {made.path}")
+    if as_json:
+        print(json.dumps(told))
+
+
+def train(
+    source: Word,
+    /,
+    *,
+    store: Path | None = None,
+    model: str = "graphsage",
+    hidden: int | None = None,
+    epochs: int = 20,
+    lr: float | None = None,
+    fanouts: str = "10,10",
+    batch_size: int = 1024,
+    sampled_epochs: int = 2,
+    memory: str = "4G",
+    disk: str | None = None,
+    dtype: DType = "float32",
+    seed: int = 0,
+    results: Path = Path("results"),
+    keep_models: bool = False,
+    data_root: Path | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    dry_run: bool = False,
+    quiet: bool = False,
+    as_json: AsJson = False,
+) -> int:
+    """Trains a model from disk within a memory budget; does first whatever is missing.
+
+    Prepares the store, draws the batches, packs their rows, trains, scores. Each stage goes on
+    where it was interrupted, and what is there already is used. Under ``torchrun`` the processes
+    share the batches of the same plan.
+
+    Args:
+        source: A store, a problem of the catalogue, or a folder in OGB's layout.
+        store: Where the store is, or will be; by default the source's name with ``.store``.
+        model: Name of a model.
+        hidden: Its width ``hidden_channels``.
+        epochs: Passes over the training part.
+        lr: Learning rate, in place of the preset's.
+        fanouts: Neighbours drawn per hop, nearest hop first; -1 takes all.
+        batch_size: Seeds a batch.
+        sampled_epochs: Epochs to draw ahead; more of them take disk and resemble fresh samples.
+        memory: Memory the process may hold, such as 8G; interpreter and model included.
+        disk: Disk the packs may take; by default what is free.
+        dtype: Type of the features on disk, where the store is made now.
+        seed: Seed of order, draws and weights.
+        results: Folder for the record.
+        keep_models: Write the fitted model beside its record.
+        data_root: Folder of raw files, looked in first.
+        device: Where the model is trained.
+        threads: Threads of torch, of drawing and of packing.
+        dry_run: Say what is there and what is missing, and do nothing.
+        quiet: No progress.
+        as_json: Print the record's main numbers as JSON.
+    """
+    from graphkit.bench.ooc_run import trained
+    from graphkit.cli.progress import Stages, Watching
+    from graphkit.ooc import Store, parse_bytes
+
+    path = store or (Path(source) if _is_store(Path(source)) else _default(source, source))
+    if dry_run:
+        print(f"store {path}: {'there' if _is_store(path) else 'to be prepared'}")
+        if _is_store(path):
+            info(path)
+        return 0
+    if _is_store(path):
+        opened = Store.open(path)
+    else:
+        found = _input(source, None, None, {}, None, None, model, data_root)
+        opened = _prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
+    quiet = quiet or as_json
+    with Stages(quiet=quiet) as stages, Watching(1, 0, quiet=quiet, as_json=False) as watch:
+        record = trained(
+            opened, model, fanouts=_fanouts(fanouts), batch_size=batch_size,
+            sampled_epochs=sampled_epochs, memory=parse_bytes(memory),
+            disk=parse_bytes(disk) if disk else None, epochs=epochs, lr=lr, hidden=hidden,
+            seed=seed, results=results, keep_models=keep_models, device=device, threads=threads,
+            stages=stages, watch=watch,
+        )  # fmt: skip
+    if record is None:
+        return watch.exit_status or 1
+    return _show_record(record, as_json)
+
+
+def info(store: Folder, /, *, curve: bool = False, as_json: AsJson = False) -> None:
+    """Shows what a store holds, its plans and packs, and what each takes.
+
+    Args:
+        store: Folder of the store.
+        curve: Show for each plan which share of accesses a cache of each size serves.
+        as_json: Print JSON for a program.
+    """
+    from graphkit.ooc import Plan, Store, show_bytes
+    from graphkit.ooc.verify import info as told_of
+
+    told = told_of(store)
+    opened = Store.open(store)
+    told["plans"] = [_plan_told(opened, Plan.open(opened, name)) for name in told["plans"]]
+    if as_json:
+        print(json.dumps(told))
+        return
+    table = Table(
+        title=f"{told['name']} in {told['path']}", title_justify="left", show_header=False
+    )
+    for key in ("nodes", "edges", "features", "out_channels"):
+        table.add_row(key, f"{told[key]:,}")
+    table.add_row("type", f"{told['dtype']}, {told['row_bytes']} bytes a row")
+    table.add_row("split", ", ".join(f"{k} {v:,}" for k, v in told["split"].items()))
+    table.add_row("prepared with", ", ".join(told["brings"]) or "nothing")
+    table.add_row("disk", show_bytes(told["total_bytes"]))
+    for key in ("degrees", "isolated", "isolated_nodes"):
+        if key in told:
+            table.add_row(key, str(told[key]))
+    Console().print(table)
+    for plan in told["plans"]:
+        _show_plan(plan, curve=curve)
+
+
+def verify(
+    store: Folder,
+    /,
+    *,
+    deep: bool = False,
+    repair: bool = False,
+    quiet: bool = False,
+    as_json: AsJson = False,
+) -> int:
+    """Checks a store, its plans and packs; ends with 4 where something is not what was written.
+
+    Args:
+        store: Folder of the store.
+        deep: Read every byte; else manifests, lengths and tables of checksums alone.
+        repair: Pack damaged regions again from the features.
+        quiet: No progress.
+        as_json: Print JSON for a program.
+    """
+    from graphkit.cli.progress import Stages
+    from graphkit.ooc import Pack, Plan, Store
+    from graphkit.ooc import repair as mend
+    from graphkit.ooc.verify import verify as check
+
+    with Stages(quiet=quiet or as_json) as watch:
+        read = check(store, deep=deep, watch=watch)
+        opened = Store.open(store)
+        mended: dict[str, list[int]] = {}
+        for name in _names(opened.path / "plans", "plan.json"):
+            plan = Plan.open(opened, name)
+            if deep:
+                plan.check(watch)
+            for each in _names(plan.path / "packs", "pack.json"):
+                packed = Pack.open(opened, plan, each)
+                if repair:
+                    mended[each] = mend(opened, plan, packed, watch=watch)
+                elif deep:
+                    packed.check(watch)
+    if as_json:
+        print(json.dumps({"path": str(store), "read_bytes": read, "repaired": mended}))
+    else:
+        fixed = sum(map(len, mended.values()))
+        print(f"{store}: sound" + (f", {fixed} regions packed again" if fixed else ""))
+    return 0
+
+
+def clean(store: Folder, /, *, plan: str = "", drafts: bool = False, dry_run: bool = False) -> None:
+    """Removes plans with their packs, or what interrupted runs left, and says what that frees.
+
+    Args:
+        store: Folder of the store.
+        plan: Beginning of a plan's name.
+        drafts: Remove unfinished plans and packs.
+        dry_run: Say what would be removed.
+    """
+    from graphkit.ooc import Store, show_bytes
+    from graphkit.ooc.folders import locked
+
+    opened = Store.open(store)
+    if not plan and not drafts:
+        raise SettingError("say what to remove: --plan NAME, or --drafts")
+    chosen = [opened.path / "plans" / _one_plan(opened, plan)] if plan else []
+    if drafts:
+        chosen += [p for p in opened.path.glob("plans/*") if not (p / "plan.json").exists()]
+        packs = opened.path.glob("plans/*/packs/*")
+        chosen += [p for p in packs if p.is_dir() and not (p / "pack.json").exists()]
+    freed = 0
+    for path in chosen:
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        freed += size
+        print(f"{'would remove' if dry_run else 'removing'} {path}: {show_bytes(size)}")
+        if not dry_run:
+            with locked(path / ".lock"):
+                shutil.rmtree(path)
+    print(f"{show_bytes(freed)} {'would be freed' if dry_run else 'freed'}")
+
+
+def _fanouts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(
+            f"fanouts {text!r}: expected a number per hop with commas between, such as 10,10"
+        ) from None
+
+
+def _is_store(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
+def _default(source: str, name: str) -> Path:
+    """Where the store of a source goes if nobody says."""
+    stem = Path(source).name if Path(source).exists() else name
+    return Path(stem.replace("/", "-").removesuffix(".npy").removesuffix(".parquet") + ".store")
+
+
+def _input(
+    source: str,
+    features: Path | None,
+    labels: Path | None,
+    parts: dict[str, Path | None],
+    indptr: Path | None,
+    num_classes: int | None,
+    model: str,
+    root: Path | None,
+) -> Input:
+    from graphkit.models import NODE_MODELS, model_factory
+    from graphkit.ooc import of_files, of_ogb, of_problem
+
+    path = Path(source)
+    if path.is_dir():
+        return of_ogb(path)
+    if path.is_file() or path.suffix in (".npy", ".parquet"):
+        if not path.is_file():
+            raise DataNotFound(f"there is no file of edges at {path}")
+        if features is None or labels is None or parts.get("train") is None:
+            raise SettingError("a file of edges needs --features, --labels, --train, --val, --test")
+        split = {name: given for name, given in parts.items() if given is not None}
+        return of_files(
+            f"{path.stem}/given", path, features, labels, split,
+            indptr=indptr, num_classes=num_classes,
+        )  # fmt: skip
+    from graphkit.data.catalogue import load_problem
+
+    problem = load_problem(source, root)
+    if len(problem.split.hidden):
+        raise DataError(f"{source} hides nodes until the end; a store cannot leave them out")
+    network = model_factory(model, NODE_MODELS)(problem.dims)
+    return of_problem(problem, network.pre_transform, drop=("edge_weight", "edge_type"))
+
+
+def _prepared(
+    found: Input,
+    path: Path,
+    undirected: bool,
+    dedup: bool,
+    loops: Loops,
+    dtype: DType,
+    memory: str,
+    model: str,
+    quiet: bool,
+) -> Store:
+    from graphkit.cli.progress import Stages
+    from graphkit.ooc import Settings, parse_bytes
+    from graphkit.ooc.prepare import prepare as write
+
+    if not found.brings and _wants_both_ways(model):
+        undirected = dedup = True
+    settings = Settings(undirected, dedup, loops, dtype)
+    with Stages(quiet=quiet) as watch:
+        return write(found, path, settings, memory=parse_bytes(memory), watch=watch)
+
+
+def _wants_both_ways(model: str) -> bool:
+    """Whether a model reads every edge in both directions."""
+    from graphkit.models import NODE_MODELS, model_factory
+    from graphkit.tasks import Dims
+    from graphkit.transforms import Undirected
+
+    needed = model_factory(model, NODE_MODELS)(Dims(1, 2)).pre_transform
+    return repr(needed) == repr(Undirected())
+
+
+def _names(folder: Path, mark: str) -> list[str]:
+    return sorted(entry.parent.name for entry in folder.glob(f"*/{mark}"))
+
+
+def _one_plan(store: Store, beginning: str) -> str:
+    names = _names(store.path / "plans", "plan.json")
+    chosen = [name for name in names if name.startswith(beginning)]
+    if not names:
+        raise DataNotFound(f"{store.path} has no plan; start with graphkit ooc sample")
+    if not chosen:
+        raise unknown_name("plan", beginning, names, f"graphkit ooc info {store.path}")
+    if len(chosen) > 1:
+        raise SettingError(
+            f"{store.path} has {len(chosen)} such plans: {', '.join(chosen)}; say --plan"
+        )
+    return chosen[0]
+
+
+def _plan_told(store: Store, plan: Plan) -> dict[str, Any]:
+    from graphkit.ooc import Curve, Pack
+
+    curve = Curve.of(plan.counts())
+    row_bytes = store.arrays["node/x"].row_bytes
+    shares = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+    packs = []
+    for name in _names(plan.path / "packs", "pack.json"):
+        packed = Pack.open(store, plan, name)
+        packs.append(
+            {"pack": name, "cached_rows": packed.cached_rows,
+             "disk_bytes": int(packed.totals["disk_bytes"])}
+        )  # fmt: skip
+    kept = ("part", "fanouts", "batch_size", "sampled_epochs", "seed")
+    return {
+        "plan": plan.plan_id,
+        **{key: plan.settings[key] for key in kept},
+        "batches": plan.num_batches,
+        "rows_per_batch": curve.accesses / max(plan.num_batches, 1),
+        "edges_per_batch": int(plan.records["edges"].sum()) / max(plan.num_batches, 1),
+        "distinct_share": curve.distinct / max(store.num_nodes, 1),
+        "unpacked_bytes": curve.accesses * row_bytes,
+        "hits": {
+            str(share): curve.served(int(share * store.num_nodes)) / max(curve.accesses, 1)
+            for share in shares
+        },
+        "packs": packs,
+    }
+
+
+def _show_plan(told: dict[str, Any], *, curve: bool = True) -> None:
+    from graphkit.ooc import show_bytes
+
+    drawn = ",".join(map(str, told["fanouts"]))
+    print(
+        f"plan {told['plan']}: {told['part']}, {told['batches']:,} batches of {told['batch_size']} "
+        f"({told['sampled_epochs']} epochs, {drawn} neighbours)\n"
+        f"  {told['rows_per_batch']:,.0f} rows and {told['edges_per_batch']:,.0f} edges a batch; "
+        f"all rows {show_bytes(told['unpacked_bytes'])}"
+    )
+    if curve:
+        hits = "  ".join(f"{float(k):.0%}: {v:.0%}" for k, v in told["hits"].items())
+        print(f"  a cache of this share of nodes serves so many accesses: {hits}")
+    for each in told["packs"]:
+        print(f"  pack {each['pack']}: {each['cached_rows']:,} cached rows, "
+              f"{show_bytes(each['disk_bytes'])}")  # fmt: skip
+
+
+def _show_record(record: dict[str, Any], as_json: bool) -> int:
+    from graphkit.ooc import show_bytes
+
+    if record["status"] != "done":
+        print(json.dumps({"status": "failed", "error": record["error"]["message"]}))
+        return 1
+    told = {
+        "run": record["id"], "status": "done", "epoch": record["epoch"], "val": record["val"],
+        "test": record["test"], "seconds_per_epoch": record["cost"]["seconds_per_epoch"],
+        "reading": record["measures"],
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(told))
+        return 0
+    reading, metric = record["measures"], record["metric"]
+    table = Table(title=record["id"], title_justify="left", show_header=False)
+    table.add_row(f"test {metric}", f"{record['test'][metric]:.4f}")
+    table.add_row(f"validation {metric}", f"{record['val'][metric]:.4f}, epoch {record['epoch']}")
+    table.add_row("time of an epoch", f"{told['seconds_per_epoch']:.2f} s")
+    table.add_row("read", f"{show_bytes(int(reading['read_bytes']))}, "
+                  f"{show_bytes(int(reading['read_bytes_per_second']))} a second")  # fmt: skip
+    table.add_row("waiting for the disk", f"{reading['stall_share']:.1%} of the time")
+    table.add_row("most memory", show_bytes(int(reading["peak_memory_bytes"])))
+    Console().print(table)
+    return 0

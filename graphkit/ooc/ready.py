@@ -1,0 +1,220 @@
+"""From a store to a batching in one call: what is missing is drawn and packed, within the budget.
+
+The same call with the same words finds what it made before, and goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphkit.errors import DamagedFile, DataError, SettingError
+from graphkit.ooc.batch_kernels import gather, gather_halves, gather_steps, unfold, widen
+from graphkit.ooc.budget import Budget, reckon, resident_bytes
+from graphkit.ooc.folders import free_bytes
+from graphkit.ooc.pack import Pack, pack, placement_of
+from graphkit.ooc.packed_nodes import Packed, PackedNodes, refuse_hidden
+from graphkit.ooc.placement import Placement, place
+from graphkit.ooc.plan import Plan, Watch, nobody
+from graphkit.ooc.sample_ahead import sample_ahead
+from graphkit.ooc.sealed import identity, read_sealed, write_sealed
+from graphkit.ooc.sizes import show_bytes
+from graphkit.ooc.store import Store
+
+__all__ = ["make_ready", "open_ready"]
+
+_FORMAT = 1
+_ENOUGH = 0.9  # of the rows that fit: a pack that is there is worth a few rows less
+
+
+def make_ready(
+    store: Store,
+    *,
+    fanouts: Sequence[int],
+    batch_size: int,
+    memory: int,
+    disk: int | None = None,
+    sampled_epochs: int = 2,
+    parts: Sequence[str] = ("train", "val", "test"),
+    score_batch_size: int | None = None,
+    seed: int = 0,
+    cached_rows: int | None = None,
+    threads: int | None = None,
+    reserve: int | None = None,
+    watch: Watch = nobody,
+) -> PackedNodes:
+    """Draws and packs the batches of all parts, and returns the batching that reads them.
+
+    Training gets the cache, and ``sampled_epochs`` epochs; other parts one, without a cache. Parts
+    without a node are left out.
+
+    Args:
+        store: The graph.
+        fanouts: Neighbours drawn per hop, nearest hop first; -1 takes all.
+        batch_size: Seeds a batch of training.
+        memory: Bytes the process may hold in training, all of it: interpreter and model included.
+        disk: Bytes all packs together may take; ``None`` is what is free.
+        sampled_epochs: Epochs of training to draw, each with other neighbours.
+        parts: Which parts will be read.
+        score_batch_size: Seeds a batch of the other parts; ``None`` is ``batch_size``.
+        seed: Seed of order and draws, that of the problem.
+        cached_rows: Rows kept in memory; ``None`` takes as many as fit.
+        threads: Threads that draw, copy and read; ``None`` is torch's number (4 for reading).
+        reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
+        watch: Told stage, steps done and steps in all.
+
+    Raises:
+        SettingError: Memory or disk is too small; the message says what would fit.
+        DataError: The store has hidden nodes, or no part has a node.
+        DamagedFile: Something is not what was written.
+        StorageError: The disk is full or fails, or another process does the same.
+    """
+    known = [part for part in parts if len(store.split.part(part))]
+    if not known:
+        raise DataError(f"{store.path} has no node in {', '.join(parts)}: nothing to get ready")
+    refuse_hidden(store)
+    _warm()
+    held = resident_bytes() or 0
+    if memory <= held:
+        raise SettingError(
+            f"memory = {show_bytes(memory)}; the process holds {show_bytes(held)} before anything "
+            f"is read: expected clearly more, such as {show_bytes(2 * held)}"
+        )
+    plans: dict[str, Plan] = {}
+    for part in known:
+        room = max(memory - (resident_bytes() or 0), 1)
+        size = batch_size if part == "train" else score_batch_size or batch_size
+        epochs = sampled_epochs if part == "train" else 1
+        plans[part] = sample_ahead(
+            store, fanouts, size, part, epochs, seed, threads=threads, memory=room, watch=watch
+        )
+    readers = threads or 4
+    asked: dict[str, Any] = {
+        "memory": memory,
+        "reserve": reserve,
+        "cached_rows": cached_rows,
+        "disk": disk,
+        "plans": [plan.plan_id for plan in plans.values()],
+    }
+    budget = reckon(store, plans.values(), memory=memory, reserve=reserve, threads=readers)
+    left = free_bytes(store.path) if disk is None else disk
+    made: dict[str, Packed] = {}
+    for part in sorted(known, key=lambda each: each == "train"):  # the cache takes what is left
+        placement = _placed(store, plans[part], part, budget, asked, left)
+        room = max(memory - (resident_bytes() or 0), 1)
+        packed = pack(store, plans[part], placement, threads=threads, memory=room, watch=watch)
+        made[part] = Packed(plans[part], packed)
+        left -= int(packed.totals["disk_bytes"]) if disk is not None else 0
+        budget = replace(budget, cache=budget.cache + packed.cached_rows * packed.row_bytes)
+    return PackedNodes(store, {part: made[part] for part in known}, budget, readers)
+
+
+def open_ready(
+    store: Store,
+    packs: Mapping[str, tuple[str, str]],
+    *,
+    memory: int | None = None,
+    reserve: int | None = None,
+    threads: int = 4,
+) -> PackedNodes:
+    """Opens plans and packs that are there; writes nothing.
+
+    Args:
+        store: The graph.
+        packs: Names of plan and pack of each part.
+        memory: Bytes the process may hold; ``None`` is no limit.
+        reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
+        threads: Reads under way at once.
+
+    Raises:
+        UnknownName: There is no plan or pack of that name.
+        SettingError: The memory is too small for them; the message says what is needed.
+        DamagedFile: A file is not what was written.
+    """
+    refuse_hidden(store)
+    _warm()
+    made = {part: Packed.open(store, *names) for part, names in packs.items()}
+    plans = [each.plan for each in made.values()]
+    budget = reckon(store, plans, memory=memory, reserve=reserve, threads=threads)
+    cache = sum(each.pack.cached_rows * each.pack.row_bytes for each in made.values())
+    budget = replace(budget, cache=cache)
+    if budget.room < 0:
+        raise SettingError(
+            f"memory = {show_bytes(memory or 0)}; training with these packs takes {budget}"
+        )
+    return PackedNodes(store, made, budget, threads)
+
+
+def _placed(
+    store: Store,
+    plan: Plan,
+    part: str,
+    budget: Budget,
+    asked: Mapping[str, Any],
+    disk: int,
+) -> Placement:
+    """The placement of a part: what the same words came to before, if it still fits.
+
+    What the process holds differs a little from run to run, and with it the rows that fit. A cache
+    of another size would be another pack.
+    """
+    fixed = budget.needed
+    if part != "train":
+        return place(store, plan, memory=1 << 62, reserve=fixed, depth=0, disk=disk, cached_rows=0)
+    row_bytes = store.arrays["node/x"].row_bytes
+    path = plan.path / "packs" / f"placement-{identity(asked)}.json"
+    if path.exists():
+        before = _known(path)
+        if before is not None and before.host_rows * row_bytes <= budget.room + budget.slack:
+            return before
+    cached = asked["cached_rows"]
+    placement = place(
+        store,
+        plan,
+        memory=max(budget.usable, fixed + (1 << 20)),
+        reserve=fixed,
+        depth=0,
+        disk=disk,
+        cached_rows=cached,
+    )
+    if cached is None:
+        placement = _made_already(store, plan, placement, budget.room + budget.slack)
+    write_sealed(path, {"kind": "placement", "format": _FORMAT, "placement": asdict(placement)})
+    return placement
+
+
+def _made_already(store: Store, plan: Plan, wanted: Placement, room: int) -> Placement:
+    """A placement whose pack is there, if its cache fits and is nearly as large as wanted."""
+    best: Placement | None = None
+    for folder in sorted((plan.path / "packs").glob("*/pack.json")):
+        found = placement_of(Pack.open(store, plan, folder.parent.name))
+        fits = found.device_rows == 0 and found.host_rows * found.row_bytes <= room
+        if fits and (best is None or found.host_rows > best.host_rows):
+            best = found
+    enough = best is not None and best.host_rows >= _ENOUGH * wanted.host_rows
+    return best if best is not None and enough else wanted
+
+
+def _known(path: Path) -> Placement | None:
+    try:
+        return Placement(**read_sealed(path, "placement", _FORMAT)["placement"])
+    except DamagedFile:
+        return None
+
+
+def _warm() -> None:
+    """Runs the compiled parts once, so that their machine code is in memory when it is measured."""
+    for width in (np.int32, np.int64):
+        where, ids = np.zeros(1, dtype=width), np.zeros(1, dtype=np.int64)
+        widen(where, ids)
+        rows = np.zeros((1, 1), dtype=np.uint8)
+        gather(where, rows, rows, rows, rows.copy())
+        halves = rows.astype(np.uint16)
+        gather_halves(where, halves, halves, halves, rows.astype(np.uint32))
+        steps, scale = rows.astype(np.int8), np.ones(1, dtype=np.float32)
+        gather_steps(where, steps, steps, steps, scale, rows.astype(np.float32))
+    unfold(np.ones(1, dtype=np.uint8), np.zeros(1, dtype=np.int64))
