@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -256,18 +257,19 @@ def train(
     from graphkit.cli.progress import Stages, Watching
     from graphkit.ooc import Store, parse_bytes
 
+    alone = _joined(device)
+    quiet = quiet or as_json or not alone
     path = store or (Path(source) if _is_store(Path(source)) else _default(source, source))
     if dry_run:
         print(f"store {path}: {'there' if _is_store(path) else 'to be prepared'}")
         if _is_store(path):
             info(path)
         return 0
-    if _is_store(path):
-        opened = Store.open(path)
-    else:
+    if not _is_store(path) and alone:
         found = _input(source, None, None, {}, None, None, model, data_root)
-        opened = _prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
-    quiet = quiet or as_json
+        _prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
+    _wait_for_all()
+    opened = Store.open(path)
     with Stages(quiet=quiet) as stages, Watching(1, 0, quiet=quiet, as_json=False) as watch:
         record = trained(
             opened, model, fanouts=_fanouts(fanouts), batch_size=batch_size,
@@ -278,7 +280,7 @@ def train(
         )  # fmt: skip
     if record is None:
         return watch.exit_status or 1
-    return _show_record(record, as_json)
+    return _show_record(record, as_json) if alone else 0
 
 
 def info(store: Folder, /, *, curve: bool = False, as_json: AsJson = False) -> None:
@@ -389,6 +391,24 @@ def clean(store: Folder, /, *, plan: str = "", drafts: bool = False, dry_run: bo
             with locked(path / ".lock"):
                 shutil.rmtree(path)
     print(f"{show_bytes(freed)} {'would be freed' if dry_run else 'freed'}")
+
+
+def _joined(device: str) -> bool:
+    """Joins the processes that ``torchrun`` started; whether this one does what one alone does."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch.distributed as dist
+
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        return dist.get_rank() == 0
+    return True
+
+
+def _wait_for_all() -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch.distributed as dist
+
+        dist.barrier()
 
 
 def _fanouts(text: str) -> tuple[int, ...]:

@@ -52,3 +52,10 @@ def test_distill() -> None:
     for block in code("docs/distill.md"):
         exec(compile(block, "docs/distill.md", "exec"), names)
     assert names["scores"].shape == (1000, 5)
+
+
+def test_out_of_core() -> None:
+    names: dict[str, object] = {}
+    for block in code("docs/out_of_core.md"):
+        exec(compile(block, "docs/out_of_core.md", "exec"), names)
+    assert names["batching"].meter.read_bytes > 0
