@@ -261,9 +261,9 @@ def train(
     quiet = quiet or as_json or not alone
     path = store or (Path(source) if _is_store(Path(source)) else _default(source, source))
     if dry_run:
-        print(f"store {path}: {'there' if _is_store(path) else 'to be prepared'}")
+        print(f"store {path}: {'there' if _is_store(path) else 'to be prepared first'}")
         if _is_store(path):
-            info(path)
+            _show_estimate(Store.open(path), _fanouts(fanouts), batch_size, sampled_epochs, seed)
         return 0
     if not _is_store(path) and alone:
         found = _input(source, None, None, {}, None, None, model, data_root)
@@ -561,6 +561,30 @@ def _show_plan(told: dict[str, Any], *, curve: bool = True) -> None:
     for each in told["packs"]:
         print(f"  pack {each['pack']}: {each['cached_rows']:,} cached rows, "
               f"{show_bytes(each['disk_bytes'])}")  # fmt: skip
+
+
+def _show_estimate(
+    store: Store, fanouts: tuple[int, ...], batch_size: int, sampled_epochs: int, seed: int
+) -> None:
+    from graphkit.ooc import show_bytes
+    from graphkit.ooc.estimate import estimate
+
+    found = estimate(
+        store, fanouts=fanouts, batch_size=batch_size, sampled_epochs=sampled_epochs, seed=seed
+    )
+    table = Table(title="what it would take", title_justify="left", show_header=False)
+    batch = f"{found.batch_nodes:,} nodes and {found.batch_edges:,} edges each"
+    table.add_row("batches", f"{found.batches:,}, {batch}")
+    table.add_row("least memory", show_bytes(found.memory_bytes))
+    table.add_row("memory to keep every row", f"{show_bytes(found.cache_bytes)} more")
+    table.add_row("disk", show_bytes(found.disk_bytes))
+    table.add_row("the disk reads", f"{show_bytes(int(found.read_rate))} a second")
+    for name, seconds in (
+        ("drawing", found.sample_seconds), ("packing", found.pack_seconds),
+        ("reading an epoch", found.epoch_seconds),
+    ):  # fmt: skip
+        table.add_row(name, f"about {seconds:.1f} s")
+    Console().print(table)
 
 
 def _show_record(record: dict[str, Any], as_json: bool) -> int:

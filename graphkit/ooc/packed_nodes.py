@@ -229,7 +229,7 @@ def _batch(data: Data, ready: Ready, device: str) -> Data:
             batch[name] = value[ready.n_id]
     seeds = ready.nodes[0]
     batch.x, batch.edge_index, batch.n_id = ready.x, ready.edge_index, ready.n_id
-    batch.num_nodes = None  # that of the whole graph; PyG counts the rows of x
+    batch.num_nodes = len(ready.n_id)
     batch.num_sampled_nodes, batch.num_sampled_edges = ready.nodes, ready.edges
     batch.input_id, batch.batch_size = ready.n_id[:seeds], seeds
     batch.seeds = torch.arange(seeds)

@@ -166,11 +166,11 @@ class Pipeline:
 
     def _one_more(self) -> Bytes | None:
         """A buffer when all are held by batches that are still referred to."""
-        gc.collect()
-        room = self.buffers.lend()
-        if room is None and self.may_grow(self.buffers.num_bytes):
+        if self.may_grow(self.buffers.num_bytes):
             self.buffers.count = self.buffers.made + 1
-            room = self.buffers.lend()
+        else:
+            gc.collect()  # a batch may hang in a cycle of references
+        room = self.buffers.lend()
         if room is None:
             raise SettingError(
                 f"all {self.buffers.made} buffers of {show_bytes(self.buffers.num_bytes)} are held "

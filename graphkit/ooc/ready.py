@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphkit.errors import DamagedFile, DataError, SettingError
+from graphkit.errors import DamagedFile, SettingError
 from graphkit.ooc.batch_kernels import gather, gather_halves, gather_steps, unfold, widen
 from graphkit.ooc.budget import Budget, reckon, resident_bytes
 from graphkit.ooc.folders import free_bytes
@@ -49,8 +49,7 @@ def make_ready(
 ) -> PackedNodes:
     """Draws and packs the batches of all parts, and returns the batching that reads them.
 
-    Training gets the cache, and ``sampled_epochs`` epochs; other parts one, without a cache. Parts
-    without a node are left out.
+    Training gets the cache, and ``sampled_epochs`` epochs; other parts one, without a cache.
 
     Args:
         store: The graph.
@@ -69,13 +68,10 @@ def make_ready(
 
     Raises:
         SettingError: Memory or disk is too small; the message says what would fit.
-        DataError: The store has hidden nodes, or no part has a node.
+        DataError: The store has hidden nodes, or a part is empty.
         DamagedFile: Something is not what was written.
         StorageError: The disk is full or fails, or another process does the same.
     """
-    known = [part for part in parts if len(store.split.part(part))]
-    if not known:
-        raise DataError(f"{store.path} has no node in {', '.join(parts)}: nothing to get ready")
     refuse_hidden(store)
     _warm()
     held = resident_bytes() or 0
@@ -85,7 +81,7 @@ def make_ready(
             f"is read: expected clearly more, such as {show_bytes(2 * held)}"
         )
     plans: dict[str, Plan] = {}
-    for part in known:
+    for part in parts:
         room = max(memory - (resident_bytes() or 0), 1)
         size = batch_size if part == "train" else score_batch_size or batch_size
         epochs = sampled_epochs if part == "train" else 1
@@ -103,14 +99,14 @@ def make_ready(
     budget = reckon(store, plans.values(), memory=memory, reserve=reserve, threads=readers)
     left = free_bytes(store.path) if disk is None else disk
     made: dict[str, Packed] = {}
-    for part in sorted(known, key=lambda each: each == "train"):  # the cache takes what is left
+    for part in sorted(parts, key=lambda each: each == "train"):  # the cache takes what is left
         placement = _placed(store, plans[part], part, budget, asked, left)
         room = max(memory - (resident_bytes() or 0), 1)
         packed = pack(store, plans[part], placement, threads=threads, memory=room, watch=watch)
         made[part] = Packed(plans[part], packed)
         left -= int(packed.totals["disk_bytes"]) if disk is not None else 0
         budget = replace(budget, cache=budget.cache + packed.cached_rows * packed.row_bytes)
-    return PackedNodes(store, {part: made[part] for part in known}, budget, readers)
+    return PackedNodes(store, {part: made[part] for part in parts}, budget, readers)
 
 
 def open_ready(
@@ -183,6 +179,7 @@ def _placed(
     )
     if cached is None:
         placement = _made_already(store, plan, placement, budget.room + budget.slack)
+    placement = replace(placement, memory_bytes=0)  # what the process held is in it
     write_sealed(path, {"kind": "placement", "format": _FORMAT, "placement": asdict(placement)})
     return placement
 

@@ -138,6 +138,19 @@ def test_what_cannot_be_done_is_said(
     assert found == status
 
 
+def test_a_dry_run_reckons_and_writes_nothing(shell: Shell) -> None:
+    status, out, _ = shell("ooc", "train", "sbm/small", *TRAIN, "--dry-run")
+    assert status == 0
+    assert "to be prepared first" in out
+    assert not Path("sbm-small.store").exists()
+    shell("ooc", "prepare", "sbm/small")
+    status, out, _ = shell("ooc", "train", "sbm-small.store", *TRAIN, "--dry-run")
+    assert status == 0
+    for word in ("least memory", "disk", "packing", "reading an epoch"):
+        assert word in out
+    assert not list(Path("sbm-small.store").glob("plans/*"))
+
+
 def test_too_little_memory_says_how_much_is_needed(shell: Shell) -> None:
     words = [word for word in TRAIN if word not in ("--memory", "4G")]
     status, _, err = shell("ooc", "train", "sbm/small", *words, "--memory", "64M")

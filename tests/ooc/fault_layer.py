@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ COUNTED = (
     "unlink",
     "rmdir",
 )
+WRITES = ("pwritev", "fdatasync", "fsync", "replace", "posix_fallocate", "ftruncate")
 
 
 class FaultyOs:
@@ -100,23 +103,48 @@ def each_fault(
         yield at, result
 
 
-def killed_at(at: int, run: Callable[[], Any]) -> bool:
+def killed_at(at: int, run: Callable[[], Any], only: tuple[str, ...] = COUNTED) -> bool:
     """Runs something in a child that is killed at its n-th call; says whether it got there."""
+
+    def dying() -> None:
+        with faulty(at, "kill", only):
+            run()
+
+    ended = forked(dying)
+    assert ended in (0, signal.SIGKILL), "the child failed by itself"
+    return ended == signal.SIGKILL
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Runs something in a fork; returns the signal that ended it, or minus its exit status."""
+    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            with faulty(at, "kill"):
-                run()
+            work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return True
-    assert os.WEXITSTATUS(status) == 0, "the child failed by itself"
-    return False
+    return -os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def damaged(path: Path, how: str, at: int | None = None) -> Iterator[None]:
+    """Damages a file while the loop body runs: one bit, a byte less, a byte more, nothing left."""
+    sound = path.read_bytes()
+    at = len(sound) // 2 if at is None else at
+    path.write_bytes(
+        {
+            "flipped": sound[:at] + bytes([sound[at] ^ 16]) + sound[at + 1 :],
+            "shorter": sound[:-1],
+            "longer": sound + b"\0",
+            "empty": b"",
+        }[how]
+    )
+    yield
+    path.write_bytes(sound)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -6,10 +6,8 @@ import gc
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +25,7 @@ from graphkit.ooc.placement import Placement, place
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.sample_ahead import sample_ahead
 from graphkit.ooc.store import Store
-from tests.ooc.faults import broken, damaged, die, forked, full, nth
+from tests.ooc.fault_layer import WRITES, Kind, damaged, faulty, forked, killed_at
 from tests.ooc.stores import bytes_of, make_store, random_edges
 
 FINE = Cuts(
@@ -245,20 +243,14 @@ def test_killed_anywhere_and_given_again(tmp_path: Path, span: int) -> None:
     def work() -> Pack:
         return pack(store, plan, chosen, threads=1, cuts=cuts)
 
-    with pytest.MonkeyPatch.context() as patch:
-        calls = nth(patch, -1, die)
+    with faulty(only=WRITES) as layer:
         path = work().path
     before = bytes_of(path)
+    calls = layer.calls
     assert calls.count("fdatasync") > 8  # more than without a commit on the way
     for at in range(1, len(calls) + 1):
         shutil.rmtree(path)
-
-        def dying(at: int = at) -> None:
-            with pytest.MonkeyPatch.context() as patch:
-                nth(patch, at, die)
-                work()
-
-        assert forked(dying) == signal.SIGKILL
+        assert killed_at(at, work, WRITES)
         if not (path / "pack.json").exists():
             with pytest.raises((DamagedFile, UnknownName)):
                 Pack.open(store, plan, path.name)
@@ -273,13 +265,12 @@ def test_killed_with_other_memory_and_threads_goes_on(tmp_path: Path) -> None:
     before = bytes_of(path)
     for at in range(3, 150, 12):
         shutil.rmtree(path)
-
-        def dying(at: int = at) -> None:
-            with pytest.MonkeyPatch.context() as patch:
-                nth(patch, at, die, ("fdatasync",))
-                pack(store, plan, chosen, threads=2, cuts=replace(FINE, stage_bytes=1 << 16))
-
-        forked(dying)
+        coarse = replace(FINE, stage_bytes=1 << 16)
+        killed_at(
+            at,
+            lambda cuts=coarse: pack(store, plan, chosen, threads=2, cuts=cuts),
+            ("fdatasync",),
+        )
         cuts = replace(FINE, stage_bytes=1 << 18, segment_bytes=2 * BLOCK)
         pack(store, plan, chosen, memory=6 << 20, threads=1, cuts=cuts)
         assert bytes_of(path) == before, at
@@ -306,9 +297,9 @@ def test_what_reached_the_disk_is_not_packed_again(tmp_path: Path) -> None:
     assert stages[1][1] == seen[2]
 
 
-@pytest.mark.parametrize("fault", [full, broken])
+@pytest.mark.parametrize("kind", ["ENOSPC", "EIO"])
 def test_every_failing_write_is_named_and_mended_by_giving_it_again(
-    tmp_path: Path, fault: Callable[[], None]
+    tmp_path: Path, kind: Kind
 ) -> None:
     store, plan = little(tmp_path / "s")
     chosen = levels(store, plan, 2, 20, 2)
@@ -318,8 +309,7 @@ def test_every_failing_write_is_named_and_mended_by_giving_it_again(
     before, failed = bytes_of(path), 0
     for at in range(1, 400):
         shutil.rmtree(path)
-        with pytest.MonkeyPatch.context() as patch:
-            nth(patch, at, fault)
+        with faulty(at, kind, WRITES):
             try:
                 pack(store, plan, chosen, threads=1, cuts=cuts)
             except StorageError as error:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ from graphkit.ooc.disk import locked
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.sample_ahead import Steps, sample_ahead
 from graphkit.ooc.store import Store
-from tests.ooc.faults import broken, damaged, die, forked, full, nth
+from tests.ooc.fault_layer import WRITES, Kind, damaged, faulty, killed_at
 from tests.ooc.stores import bytes_of, edges_of, make_store, random_edges
 
 SMALL = Steps(shard_bytes=20_000, commit_bytes=9_000)  # several shards, many commits
@@ -137,20 +135,14 @@ def test_killed_anywhere_and_given_again(store: Store, tmp_path: Path) -> None:
     def work() -> Plan:
         return sample_ahead(store, (4, 3), 20, threads=1, steps=SMALL)
 
-    with pytest.MonkeyPatch.context() as patch:
-        calls = nth(patch, -1, die)
+    with faulty(only=WRITES) as layer:
         plan = work()
     before, path = bytes_of(plan.path), plan.path
+    calls = layer.calls
     assert len(calls) > 20
     for at in range(1, len(calls) + 1):
         shutil.rmtree(path)
-
-        def dying(at: int = at) -> None:
-            with pytest.MonkeyPatch.context() as patch:
-                nth(patch, at, die)
-                work()
-
-        assert forked(dying) == signal.SIGKILL
+        assert killed_at(at, work, WRITES)
         work()
         assert bytes_of(path) == before, calls[at - 1]
 
@@ -171,17 +163,16 @@ def test_batches_that_reached_the_disk_are_not_drawn_again(store: Store) -> None
     assert stages[-1] == 12
 
 
-@pytest.mark.parametrize("fault", [full, broken])
+@pytest.mark.parametrize("kind", ["ENOSPC", "EIO"])
 def test_every_failing_write_is_named_and_mended_by_giving_it_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], None]
+    store: Store, kind: Kind
 ) -> None:
     plan = sample_ahead(store, (4, 3), 20, threads=1, steps=SMALL)
     before, path = bytes_of(plan.path), plan.path
     failed = 0
     for at in range(1, 200):
         shutil.rmtree(path)
-        with pytest.MonkeyPatch.context() as patch:
-            nth(patch, at, fault)
+        with faulty(at, kind, WRITES):
             try:
                 sample_ahead(store, (4, 3), 20, threads=1, steps=SMALL)
             except StorageError as error:
