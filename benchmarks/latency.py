@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from graphkit.tasks import Dims, NodeClassification
 
 RESULTS = Path(__file__).parent / "measured" / "latency.json"
 NODES = 50_000
+FEW = (1, 10, 512)
 
 
 @dataclass(frozen=True)
@@ -81,34 +82,42 @@ def _problem(
     )  # fmt: skip
 
 
-def graph_rows(
-    problem: Problem, teachers: dict[str, Model], student: Model, hops: int, repeats: int
+Ask = Callable[[Model], Iterable[Latency]]
+
+
+def rows_of(
+    problem: Problem, teachers: dict[str, Model], student: Model, ask: Ask, repeats: int
 ) -> Iterator[Row]:
-    """All ways to ask teachers and student."""
-    mine = {n: of_rows(student, problem, nodes=n, repeats=repeats) for n in (1, 10, 512)}
+    """Teachers, each asked in every way, beside a student asked for as many nodes."""
     everyone = full_pass(student, problem, repeats=repeats)
+    mine = {n: of_rows(student, problem, nodes=n, repeats=repeats) for n in FEW}
     mine[everyone.nodes] = everyone
     for name, teacher in teachers.items():
-        asked = [full_pass(teacher, problem, repeats=repeats)]
-        for nodes in (1, 10, 512):
+        yield _row(problem, name, full_pass(teacher, problem, repeats=repeats), mine)
+        yield from (_row(problem, name, found, mine) for found in ask(teacher))
+    yield from (_row(problem, "student", found, {}) for found in mine.values())
+
+
+def with_neighbours(problem: Problem, hops: int, repeats: int) -> Ask:
+    """Asks a network on a graph for a few nodes, with all their neighbours and with 15 a hop."""
+
+    def ask(teacher: Model) -> Iterator[Latency]:
+        for nodes in FEW:
             for fanouts in ((-1,) * hops, (15,) * hops):
-                asked.append(of_nodes(teacher, problem, fanouts, nodes=nodes, repeats=repeats))
-        yield from (_row(problem, name, found, mine) for found in asked)
-    yield from (_row(problem, "student", found, {}) for found in mine.values())
+                yield of_nodes(teacher, problem, fanouts, nodes=nodes, repeats=repeats)
+
+    return ask
 
 
-def hypergraph_rows(
-    problem: Problem, teachers: dict[str, HGNN | HGNNPlus], student: Model, repeats: int
-) -> Iterator[Row]:
-    """The same for hypergraphs: a full pass, and exact answers for a few."""
-    mine = {n: of_rows(student, problem, nodes=n, repeats=repeats) for n in (1, 10, 512)}
-    everyone = full_pass(student, problem, repeats=repeats)
-    mine[everyone.nodes] = everyone
-    for name, teacher in teachers.items():
-        asked = [full_pass(teacher, problem, repeats=repeats)]
-        asked += [of_vertices(teacher, problem, nodes=n, repeats=repeats) for n in (1, 10, 512)]
-        yield from (_row(problem, name, found, mine) for found in asked)
-    yield from (_row(problem, "student", found, {}) for found in mine.values())
+def with_hyperedges(problem: Problem, repeats: int) -> Ask:
+    """Asks a network on a hypergraph for a few vertices, exactly."""
+
+    def ask(teacher: Model) -> Iterator[Latency]:
+        assert isinstance(teacher, HGNN | HGNNPlus)
+        for nodes in FEW:
+            yield of_vertices(teacher, problem, nodes=nodes, repeats=repeats)
+
+    return ask
 
 
 def _row(problem: Problem, model: str, found: Latency, student: dict[int, Latency]) -> Row:
@@ -136,24 +145,27 @@ def main(repeats: int = 20, threads: int = 2, out: Path = RESULTS) -> None:
             "gcn, 2 x 64": GCN(pubmed.dims), "graphsage, 2 x 64": GraphSAGE(pubmed.dims),
         }  # fmt: skip
         student = MLP(pubmed.dims, hidden_channels=128)
-        rows += graph_rows(pubmed, teachers, student, 2, repeats)
+        ask = with_neighbours(pubmed, 2, repeats)
+        rows += rows_of(pubmed, teachers, student, ask, repeats)
     else:
         print("PubMed is left out: set GRAPHKIT_DATA to the folder of raw data sets")
     graph = random_graph()
     deep = GraphSAGE(graph.dims, hidden_channels=128, num_layers=3)
     equal = MLP(graph.dims, hidden_channels=128, num_layers=3)
-    rows += graph_rows(graph, {"graphsage, 3 x 128": deep}, equal, 3, repeats)
+    ask = with_neighbours(graph, 3, repeats)
+    rows += rows_of(graph, {"graphsage, 3 x 128": deep}, equal, ask, repeats)
     hypergraph = random_hypergraph()
-    networks: dict[str, HGNN | HGNNPlus] = {
+    networks: dict[str, Model] = {
         "hgnn, 2 x 32": HGNN(hypergraph.dims), "hgnn-plus, 2 x 32": HGNNPlus(hypergraph.dims),
     }  # fmt: skip
-    rows += hypergraph_rows(hypergraph, networks, LightMLP(hypergraph.dims), repeats)
+    ask = with_hyperedges(hypergraph, repeats)
+    rows += rows_of(hypergraph, networks, LightMLP(hypergraph.dims), ask, repeats)
     table = Table("setting", "model", "asked for", "fetch ms", "compute ms", "over student")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.3g}"
         table.add_row(row.setting, row.model, row.what, f"{row.fetch_ms:.3g}",
                       f"{row.compute_ms:.3g}", ratio)  # fmt: skip
-    Console().print(table)
+    Console(width=130).print(table)
     told = {
         "command": "python benchmarks/latency.py",
         "threads": threads,
