@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkit.models.base import Model, as_model
+from graphkit.models.base import Around, as_model
 from graphkit.models.baselines import GAT, GCN, DirSAGE, GraphSAGE
 from graphkit.nn.dropout import dropout
 from graphkit.sparse import SparseMatrix
@@ -21,7 +21,7 @@ from graphkit.train import ModelFactory
 
 __all__ = ["Branched", "FeatureBlocks", "Widened", "with_branches"]
 
-_STACKS = (GCN, GraphSAGE, DirSAGE, GAT)
+_STACKS = (GCN, GraphSAGE, DirSAGE, GAT)  # MeanSAGE is a GCN
 
 
 class FeatureBlocks(SparseMatrix):
@@ -109,34 +109,8 @@ def _half_dropped(x: Tensor) -> Tensor:
     return kept[: x.numel()].view(x.shape).to(x.dtype).mul_(x)
 
 
-class _Reading(Model):
-    """A network that is handed generated rows besides a batch.
-
-    Args:
-        net: The network, or what follows its first layer.
-    """
-
-    def __init__(self, net: Model) -> None:
-        super().__init__()
-        self.net = net
-
-    @property
-    def pre_transform(self) -> Callable[[Any], Any] | None:
-        """That of the backbone."""
-        return self.net.pre_transform
-
-    @property
-    def transform(self) -> Callable[[Any], Any] | None:
-        """That of the backbone."""
-        return self.net.transform
-
-    def reset_state(self) -> None:
-        """Hands on to the network."""
-        self.net.reset_state()
-
-    def observe(self, batch: Any) -> None:
-        """Hands on to the network."""
-        self.net.observe(batch)
+class _Reading(Around):
+    """A network, or what follows its first layer, that is handed generated rows besides a batch."""
 
     def forward(self, batch: Any) -> Tensor:
         """Returns the scores of a network that has no branch."""

@@ -23,7 +23,7 @@ from graphkit.augment.neighbor_vae import GENERATOR, BernoulliNeighborVAE, Neigh
 from graphkit.augment.pairs import pairs_problem
 from graphkit.data.problem import Problem
 from graphkit.errors import SettingError
-from graphkit.models.base import Model, frozen
+from graphkit.models.base import Around, frozen
 from graphkit.nn.losses import consistency
 from graphkit.seeds import derived_seed
 from graphkit.tasks import Dims, MultilabelNodes, NodeClassification, NodesOfGraphs, Task
@@ -36,7 +36,7 @@ TRAIN = TrainConfig(epochs=500, weight_decay=5e-4, monitor="loss", stop=Patience
 """LAGCN on Cora: weight decay on all parameters, the epoch of the lowest validation loss."""
 
 
-class LocalAugmented(Model):
+class LocalAugmented(Around):
     """A network with branches for generated rows, trained on several draws at a time.
 
     On a whole graph a pool of draws is decoded once and every step picks from it; on a sampled
@@ -75,13 +75,14 @@ class LocalAugmented(Model):
         pool: int = 24,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(net)
         if (generator is None) != (branches == 0):
             raise SettingError(
                 f"branches={branches} and {'no' if generator is None else 'a'} generator; "
                 "expected a generator where there is a branch, and none where there is not"
             )
-        self.net, self.branches, self.draws = net, branches, draws
+        self.net: Branched | Widened
+        self.branches, self.draws = branches, draws
         self.generator = generator
         if generator is not None:
             frozen(generator)
@@ -97,11 +98,6 @@ class LocalAugmented(Model):
         """That of the network, with the features it starts from kept for the generator."""
         inner = self.net.pre_transform
         return inner if inner is None or not self.branches else Chain(KeptFeatures(), inner)
-
-    @property
-    def transform(self) -> Callable[[Any], Any] | None:
-        """That of the network."""
-        return self.net.transform
 
     def forward(self, batch: Any) -> Tensor:
         """Returns the scores of one draw: in training a new one."""
@@ -149,14 +145,6 @@ class LocalAugmented(Model):
         if batch.get("n_id") is None:
             return self._of_graph(batch, "scored", self.branches)
         return self._drawn(batch, "scored", self.branches)
-
-    def reset_state(self) -> None:
-        """Hands on to the network."""
-        self.net.reset_state()
-
-    def observe(self, batch: Any) -> None:
-        """Hands on to the network."""
-        self.net.observe(batch)
 
     def _of_graph(self, batch: Any, name: str, count: int) -> list[Tensor]:
         """Draws for a whole graph, decoded once."""

@@ -29,7 +29,6 @@ __all__ = [
     "HighOrderStudent",
     "LightHGNN",
     "LightHGNNPlus",
-    "LightStudent",
     "hyperedge_reliability",
 ]
 
@@ -49,37 +48,7 @@ class HighOrderBatch(Protocol):
     hyperedge_reliability: Float[Tensor, " hyperedges"]
 
 
-class LightStudent(Student):
-    """A network taught by class probabilities, under a distance of choice.
-
-    Args:
-        net: The network that is taught.
-        hard_weight: Weight of the known classes (lambda), in [0, 1].
-        divergence: Distance to the teacher: ``soft_label`` or ``smoothed_soft_label``.
-
-    Reads:
-        What ``net`` reads; in training ``soft``.
-
-    Source:
-        Feng et al., "LightHGNN", ICLR 2024.
-    """
-
-    def __init__(
-        self, net: nn.Module, hard_weight: float = 0.0, divergence: Divergence = soft_label
-    ) -> None:
-        super().__init__(net, hard_weight)
-        self.divergence = divergence
-
-    def taught(self, logits: Tensor, batch: Any, task: Task) -> dict[str, Tensor]:
-        """Returns the terms for scores that are there already."""
-        soft = self.divergence(logits[batch.seeds], batch.soft[batch.seeds])
-        terms = {"soft": (1 - self.hard_weight) * soft}
-        if self.hard_weight:
-            terms["hard"] = self.hard_weight * task.loss(logits, batch)
-        return terms
-
-
-class HighOrderStudent(LightStudent):
+class HighOrderStudent(Student):
     """A network that is also taught the mean class probabilities of whole hyperedges.
 
     At each step a hyperedge counts with the probability of its reliability. Hyperedges are read in
@@ -160,7 +129,7 @@ class LightHGNN(GLNN):
 
     def pupil(self, net: nn.Module, teacher: nn.Module) -> Student:
         """Returns the network that is taught, with its losses."""
-        return LightStudent(net, self.hard_weight, self.divergence)
+        return Student(net, self.hard_weight, self.divergence)
 
 
 @dataclass(frozen=True)

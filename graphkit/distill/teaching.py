@@ -14,8 +14,8 @@ from torch_geometric.data import Data
 
 from graphkit.data.problem import Problem
 from graphkit.errors import DataError, SettingError
-from graphkit.models.base import Model, as_model
-from graphkit.nn.losses import soft_label
+from graphkit.models.base import Around, as_model
+from graphkit.nn.losses import Divergence, soft_label
 from graphkit.tasks import NodeClassification, Task
 from graphkit.train import Fitted, evaluate, predict
 
@@ -53,43 +53,30 @@ class Given:
         return Fitted(model, row, [row], last=model)
 
 
-class Student(Model):
+class Student(Around):
     """A network around another that adds the teacher's opinion to its loss.
 
     Args:
         net: The network that is taught; an MLP where inference is to need no graph.
         hard_weight: Weight of the known classes (the papers' lambda), in [0, 1]; the teacher's
             opinion weighs the rest.
+        divergence: Distance to the teacher: ``soft_label``, or ``smoothed_soft_label``.
 
     Reads:
-        What ``net`` reads, ``soft``.
+        What ``net`` reads; in training ``soft``.
 
     Source:
         Zhang et al., "Graph-less Neural Networks: Teaching Old MLPs New Tricks via
         Distillation", ICLR 2022.
     """
 
-    def __init__(self, net: nn.Module, hard_weight: float = 0.0) -> None:
-        super().__init__()
+    def __init__(
+        self, net: nn.Module, hard_weight: float = 0.0, divergence: Divergence = soft_label
+    ) -> None:
         if not 0 <= hard_weight <= 1:
             raise SettingError(f"hard_weight={hard_weight}; expected a number from 0 to 1")
-        self.net = as_model(net)
-        self.hard_weight = hard_weight
-
-    @property
-    def pre_transform(self) -> Callable[[Any], Any] | None:
-        """That of the network inside."""
-        return self.net.pre_transform
-
-    @property
-    def transform(self) -> Callable[[Any], Any] | None:
-        """That of the network inside."""
-        return self.net.transform
-
-    def forward(self, batch: Any) -> Tensor:
-        """Returns the scores of the network inside."""
-        out: Tensor = self.net(batch)
-        return out
+        super().__init__(as_model(net))
+        self.hard_weight, self.divergence = hard_weight, divergence
 
     def losses(self, batch: Any, task: Task) -> dict[str, Tensor]:
         """Returns the loss on known classes and the distance to the teacher, weighted."""
@@ -97,7 +84,7 @@ class Student(Model):
 
     def taught(self, logits: Tensor, batch: Any, task: Task) -> dict[str, Tensor]:
         """Returns the terms for scores that are there already."""
-        soft = soft_label(logits[batch.seeds], batch.soft[batch.seeds])
+        soft = self.divergence(logits[batch.seeds], batch.soft[batch.seeds])
         terms = {"soft": (1 - self.hard_weight) * soft}
         if self.hard_weight:
             terms["hard"] = self.hard_weight * task.loss(logits, batch)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from graphkit.data.problem import Problem
 from graphkit.distill.glnn import GLNN
 from graphkit.distill.teaching import Student
 from graphkit.errors import SettingError
-from graphkit.models.base import Model
+from graphkit.models.base import Around, Model, as_model
 from graphkit.nn.codebook import VectorQuantizer, code_perplexity, code_usage, row_blocks
 from graphkit.tasks import Task
 from graphkit.train import Fitted, predict
@@ -214,25 +213,12 @@ class VQGraph(GLNN):
         return {"codes": _choice(_quantizer(teacher), taught.data.embedding, self.temperature)}
 
 
-class _Embeddings(Model):
+class _Embeddings(Around):
     """The tokenizer with its embeddings for answers."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-
-    @property
-    def pre_transform(self) -> Callable[[Any], Any] | None:
-        pre: Callable[[Any], Any] | None = self.tokenizer.pre_transform
-        return pre
-
-    @property
-    def transform(self) -> Callable[[Any], Any] | None:
-        change: Callable[[Any], Any] | None = self.tokenizer.transform
-        return change
-
     def forward(self, batch: Any) -> Tensor:
-        out: Tensor = self.tokenizer.embed(batch)
+        """Returns what is compared with the codes."""
+        out: Tensor = self.net.embed(batch)  # type: ignore[operator]
         return out
 
 
@@ -248,7 +234,7 @@ def _quantizer(teacher: nn.Module) -> VectorQuantizer:
 
 def _tokens(teacher: nn.Module, problem: Problem) -> tuple[VectorQuantizer, Tensor]:
     """The teacher's quantiser, and its embedding of every visible node, in their order."""
-    return _quantizer(teacher), predict(_Embeddings(teacher).eval(), problem)
+    return _quantizer(teacher), predict(_Embeddings(as_model(teacher)).eval(), problem)
 
 
 def _without_head(student: Model) -> Model:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit.models.entry import ModelEntry, model_factory
 
 if TYPE_CHECKING:
-    from graphkit.models.base import FromModule, Model, as_model, frozen
+    from graphkit.models.base import Around, FromModule, Model, as_model, frozen
     from graphkit.models.baselines import APPNP, GAT, GCN, SGC, DirSAGE, GraphSAGE, MeanSAGE
     from graphkit.models.dagnn import DAGNN
     from graphkit.models.framed import (
@@ -85,7 +85,7 @@ HYPERGRAPH_MODELS: dict[str, ModelEntry] = {
 }
 
 _HOMES = {
-    "base": ("FromModule", "Model", "as_model", "frozen"),
+    "base": ("Around", "FromModule", "Model", "as_model", "frozen"),
     "baselines": ("APPNP", "GAT", "GCN", "SGC", "DirSAGE", "GraphSAGE", "MeanSAGE"),
     "dagnn": ("DAGNN",),
     "framed": (
@@ -117,6 +117,7 @@ __all__ = [
     "NODE_MODELS",
     "SGC",
     "STREAM_MODELS",
+    "Around",
     "DirSAGE",
     "EdgeBank",
     "FramedGAT",

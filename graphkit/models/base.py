@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphkit.errors import SettingError
 from graphkit.tasks import Task
 
-__all__ = ["FromModule", "Model", "as_model", "frozen"]
+__all__ = ["Around", "FromModule", "Model", "as_model", "frozen"]
 
 
 class Model(nn.Module):
@@ -43,6 +43,41 @@ class Model(nn.Module):
 
     def observe(self, batch: Any) -> None:
         """Takes in a batch that has just been predicted."""
+
+
+class Around(Model):
+    """A model around another: it brings the other's preparation along and hands on its memory.
+
+    Args:
+        net: The model inside.
+    """
+
+    def __init__(self, net: Model) -> None:
+        super().__init__()
+        self.net = net
+
+    @property
+    def pre_transform(self) -> Callable[[Any], Any] | None:
+        """That of the model inside."""
+        return self.net.pre_transform
+
+    @property
+    def transform(self) -> Callable[[Any], Any] | None:
+        """That of the model inside."""
+        return self.net.transform
+
+    def forward(self, batch: Any) -> Tensor:
+        """Returns the answer of the model inside."""
+        out: Tensor = self.net(batch)
+        return out
+
+    def reset_state(self) -> None:
+        """Hands on to the model inside."""
+        self.net.reset_state()
+
+    def observe(self, batch: Any) -> None:
+        """Hands on to the model inside."""
+        self.net.observe(batch)
 
 
 class FromModule(Model):

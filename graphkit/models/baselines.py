@@ -145,7 +145,7 @@ class GraphSAGE(_Stack):
         return Chain(Adjacency("mean", self_loops=False), SparseFeatures())
 
 
-class MeanSAGE(_Stack):
+class MeanSAGE(GCN):
     """Transforms the mean of a node and its neighbours; no weights for the node itself.
 
     Args:
@@ -175,11 +175,13 @@ class MeanSAGE(_Stack):
         input_dropout: float = 0.0,
         undirected: bool = True,
     ) -> None:
-        widths = _widths(dims, hidden_channels, num_layers)
-        super().__init__(dims, widths, undirected)
-        self.convs.extend(
-            SparseGCNConv(low, high, dropout if number else input_dropout)
-            for number, (low, high) in enumerate(pairwise(widths))
+        super().__init__(
+            dims,
+            hidden_channels=hidden_channels,
+            num_layers=num_layers,
+            dropout=dropout,
+            input_dropout=input_dropout,
+            undirected=undirected,
         )
 
     @property
