@@ -8,20 +8,9 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from graphkit.ooc.disk import PAGE, Bytes
+from graphkit.ooc.disk import Bytes, private
 
-__all__ = ["Buffers", "private"]
-
-_FLAGS = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-_HUGE = 2 << 20
-
-
-def private(num_bytes: int) -> mmap.mmap:
-    """Returns page-aligned memory of this process alone, in huge pages where it is large."""
-    memory = mmap.mmap(-1, max(-(-num_bytes // PAGE) * PAGE, PAGE), **_FLAGS)
-    if num_bytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+__all__ = ["Buffers"]
 
 
 class Buffers:
@@ -45,7 +34,7 @@ class Buffers:
             except Empty:
                 if self.made >= self.count:
                     return None
-                memory = private(self.num_bytes)
+                memory = private(self.num_bytes, huge=True)
                 self.made += 1
             if self.made <= self.count:
                 break

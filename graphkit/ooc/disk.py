@@ -44,12 +44,14 @@ __all__ = [
     "fsync_folder",
     "locked",
     "make_folder",
+    "private",
     "remove_tree",
     "replace",
 ]
 
 PAGE = 4096
 BLOCK = 1 << 20
+_HUGE = 2 << 20
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -58,10 +60,23 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def private(num_bytes: int, *, huge: bool = False) -> mmap.mmap:
+    """Returns page-aligned memory of this process alone, all zero, padded to whole pages.
+
+    Args:
+        num_bytes: How much.
+        huge: Ask for huge pages where it is large: for memory that is filled again and again.
+    """
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory would not count as this process's
+    memory = mmap.mmap(-1, max(_up(num_bytes), PAGE), flags=kind)
+    if huge and num_bytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
 def aligned(num_bytes: int) -> Bytes:
     """Returns page-aligned anonymous memory, all zero, whose length is padded to whole pages."""
-    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory would not count as this process's
-    return np.frombuffer(mmap.mmap(-1, max(_up(num_bytes), PAGE), flags=kind), dtype=np.uint8)
+    return np.frombuffer(private(num_bytes), dtype=np.uint8)
 
 
 def checksum(block: bytes | npt.NDArray[Any]) -> int:

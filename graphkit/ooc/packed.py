@@ -180,12 +180,13 @@ class Pack:
         count = len(places) - int(self.regions[number]["shared"])
         return Where(places[:count], places[count:])
 
-    def shared(self, number: int, needed: Array) -> Array:
+    def shared(self, number: int, needed: Array, moved: list[int] | None = None) -> Array:
         """Reads shared rows by the page; pages that are close together in one run.
 
         Args:
             number: A batch of their span.
             needed: Places of the rows, rising, as ``where`` gave them.
+            moved: Gets the bytes of each read.
 
         Shape:
             needed ``(rows,)`` -> ``(rows, row_bytes)`` of uint8.
@@ -198,7 +199,7 @@ class Pack:
         bounds = np.flatnonzero(np.diff(chunks, prepend=-1))
         for low, high in zip(bounds, [*bounds[1:], len(needed)], strict=True):
             rows = np.asarray(needed[low:high], dtype=np.int64) % size
-            self._pages(first + int(chunks[low]), rows, out[low:high])
+            self._pages(first + int(chunks[low]), rows, out[low:high], moved)
         return out
 
     def cache(self) -> Array:
@@ -292,7 +293,7 @@ class Pack:
                     "has another checksum than when it was written"
                 )
 
-    def _pages(self, number: int, rows: Array, out: Array) -> None:
+    def _pages(self, number: int, rows: Array, out: Array, moved: list[int] | None) -> None:
         """Reads some rows of a region, rising, in as few runs of pages as is cheap."""
         path, offset, _ = self.place(number)
         starts = rows * self.row_bytes
@@ -300,14 +301,19 @@ class Pack:
         bounds = np.flatnonzero(low[1:] > high[:-1] + _GAP) + 1
         with Reader(path) as reader:
             if self.verify:
-                self._check_blocks(number, reader, np.unique([low // BLOCK, (high - 1) // BLOCK]))
+                touched = np.unique([low // BLOCK, (high - 1) // BLOCK])
+                self._check_blocks(number, reader, touched, moved)
             for first, last in zip([0, *bounds], [*bounds, len(rows)], strict=True):
                 begin, end = int(low[first]), int(high[last - 1])
                 pages = aligned(end - begin)
                 reader.read_into(pages, offset + begin, end - begin)
+                if moved is not None:
+                    moved.append(end - begin)
                 cut_rows(pages, starts[first:last] - begin, out[first:last])
 
-    def _check_blocks(self, number: int, reader: Reader, blocks: Array) -> None:
+    def _check_blocks(
+        self, number: int, reader: Reader, blocks: Array, moved: list[int] | None
+    ) -> None:
         """Holds whole blocks against their checksums before a page of them is read for the first
         time: a page alone has none."""
         _, offset, length = self.place(number)
@@ -318,5 +324,7 @@ class Pack:
             size = min(BLOCK, length - block * BLOCK)
             content = aligned(size)
             reader.read_into(content, offset + block * BLOCK, padded(size))
+            if moved is not None:
+                moved.append(padded(size))
             self.check_region(number, content[:size], block * BLOCK)
             self._checked.add(first + block)

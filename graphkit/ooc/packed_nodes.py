@@ -16,8 +16,8 @@ from graphkit.data.problem import Turn
 from graphkit.data.sampler_kernels import Array
 from graphkit.errors import DataError, GraphkitError
 from graphkit.ooc.budget import Budget, Watchdog, reckon
-from graphkit.ooc.buffers import Buffers, private
-from graphkit.ooc.disk import Bytes
+from graphkit.ooc.buffers import Buffers
+from graphkit.ooc.disk import Bytes, private
 from graphkit.ooc.pack import Pack
 from graphkit.ooc.pipeline import Meter, Pipeline, Ready
 from graphkit.ooc.plan import Plan
@@ -154,9 +154,8 @@ class PackedNodes:
         pipeline = Pipeline(source, buffers, raw, self.threads, memory.meter, self._may_grow)
 
         def lower() -> None:
-            buffers.count = min(
-                buffers.count, 3
-            )  # one is in use, one may linger in its user's hands
+            # One is in use, and one may linger in its user's hands.
+            buffers.count = min(buffers.count, 3)
 
         def abort(error: GraphkitError) -> None:
             pipeline.failed = error
@@ -183,7 +182,9 @@ class PackedNodes:
 
     def _room(self) -> tuple[Buffers, list[Bytes]]:
         budget = self._reckoned()
-        raw = [np.frombuffer(private(budget.raw), np.uint8) for _ in range(budget.under_way)]
+        raw = [
+            np.frombuffer(private(budget.raw, huge=True), np.uint8) for _ in range(budget.under_way)
+        ]
         return Buffers(budget.buffer, budget.buffers), raw
 
     def _may_grow(self, num_bytes: int) -> bool:

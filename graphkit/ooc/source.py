@@ -44,7 +44,8 @@ class Source:
         self.dtype: np.dtype[Any] = store.arrays["node/x"].dtype
         self.scale: Array = np.empty(0, np.float32) if store.scale is None else store.scale
         self.cache: Array = pack.cache() if pack.cached_rows else _no_rows(pack.row_bytes)
-        self.read_bytes = _read_bytes(plan, pack)  # of each batch
+        self._own_bytes = _read_bytes(plan, pack)
+        self.read_bytes = self._own_bytes.copy()  # of each batch, with the shared rows once read
         self._check = check
         self._checked = np.full(plan.num_batches, check == "never")
 
@@ -105,7 +106,9 @@ class Source:
         """
         pack = self.pack
         found = pack.decode_where(number, places)
-        shared = pack.shared(number, found.needed)
+        moved: list[int] = []
+        shared = pack.shared(number, found.needed, moved)
+        self.read_bytes[number] = self._own_bytes[number] + sum(moved)
         where, cache = found.where, self.cache
         region = region.reshape(-1, pack.row_bytes)
         if self.dtype == np.float32:

@@ -9,6 +9,7 @@ import gzip
 import itertools
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,7 +73,7 @@ def _header(file: IO[bytes], path: Path) -> _Header:
     return _Header(dtype, shape, file.tell(), fortran and len(shape) > 1 and min(shape) > 1)
 
 
-class _InOneArray:
+class _InOneArray(ABC):
     """What tables have in common that are one array: a shape, and numbers in a row."""
 
     header: _Header
@@ -88,9 +89,9 @@ class _InOneArray:
         """Numbers in a row; 1 for a vector."""
         return self.shape[1] if len(self.shape) > 1 else 1
 
+    @abstractmethod
     def flat(self, first: int, count: int, limit: int) -> Iterator[Array]:
         """Yields ``count`` numbers from the ``first`` on, ``limit`` at a time."""
-        raise NotImplementedError
 
     def rows(self, limit: int) -> Iterator[Array]:
         """Yields rows, front to back."""
@@ -167,9 +168,7 @@ class Text:
     @cached_property
     def width(self) -> int:
         """Numbers in the first row."""
-        for rows in self.rows(1):
-            return rows.shape[1]
-        raise DamagedFile(f"{self.path} has no row")
+        return _first_width(self)
 
     def rows(self, limit: int) -> Iterator[Array]:
         """Yields rows, front to back; an empty field is NaN, where numbers may be that."""
@@ -199,9 +198,7 @@ class Parquet:
     @cached_property
     def width(self) -> int:
         """Numbers in a row."""
-        for rows in self.rows(1):
-            return rows.shape[1]
-        raise DamagedFile(f"{self.path} has no row")
+        return _first_width(self)
 
     def rows(self, limit: int) -> Iterator[Array]:
         """Yields rows, front to back; a row group is unpacked at a time."""
@@ -221,6 +218,12 @@ class Parquet:
             raise DamagedFile(
                 f"{self.path} is no Parquet file of numbers: {error!s:.200}"
             ) from None
+
+
+def _first_width(table: Table) -> int:
+    for rows in table.rows(1):
+        return int(rows.shape[1])
+    raise DamagedFile(f"{table.path} has no row")
 
 
 def _column(column: Any) -> Array:

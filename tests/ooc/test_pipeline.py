@@ -22,6 +22,7 @@ from graphkit.ooc import pipeline as stages
 from graphkit.ooc.batch_kernels import gather, gather_halves, unfold
 from graphkit.ooc.budget import Budget
 from graphkit.ooc.buffers import Buffers
+from graphkit.ooc.disk import PAGE, Reader
 from graphkit.ooc.packed_nodes import PackedNodes
 from tests.ooc.fault_layer import faulty
 from tests.ooc.packed import Asks, packed, undirected, world
@@ -265,6 +266,27 @@ def test_bytes_and_time_are_counted(tmp_path: Path) -> None:
     cold = int(made.pack.regions["rows"][:count].sum()) * made.pack.row_bytes
     assert 0 < cold <= meter.read_bytes < cold + count * (2 * 4096 + 20_000)
     assert 0 <= meter.waited <= meter.seconds
+
+
+@pytest.mark.parametrize("span", [0, 4])
+def test_the_bytes_counted_are_those_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, span: int
+) -> None:
+    """Shared rows too. A file's last page may be short, and is read as far as it goes."""
+    _, disk = world(tmp_path / "s", rows=200, span=span)
+    list(disk.batches("train", epoch=1))  # the cache is loaded, blocks are checked
+    moved: list[int] = []
+    read_into = Reader.read_into
+
+    def noted(reader: Reader, buffer: Any, offset: int, num_bytes: int) -> None:
+        moved.append(num_bytes)
+        read_into(reader, buffer, offset, num_bytes)
+
+    monkeypatch.setattr(Reader, "read_into", noted)
+    before = packing(disk).meter.read_bytes
+    count = sum(1 for _ in disk.batches("train", epoch=1))
+    counted = packing(disk).meter.read_bytes - before
+    assert counted - count * PAGE <= sum(moved) <= counted
 
 
 def test_too_much_memory_ends_the_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
