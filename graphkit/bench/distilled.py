@@ -29,7 +29,7 @@ from graphkit.distill.light_hgnn import TRAIN as LIGHT_HGNN
 from graphkit.errors import DataError, DataNotFound, SettingError, unknown_name
 from graphkit.models import HYPERGRAPH_MODELS, MLP, LightMLP, ModelEntry
 from graphkit.models.saved import load_model
-from graphkit.train import ModelFactory, Recipe, Supervised, TrainConfig
+from graphkit.train import Recipe, Supervised, TrainConfig
 from graphkit.transforms import NearestNeighborHyperedges, NeighborhoodHyperedges
 
 __all__ = [
@@ -43,7 +43,12 @@ __all__ = [
     "taught",
 ]
 
-METHODS = ("glnn", "vqgraph", "light-hgnn", "light-hgnn-plus")
+METHODS: dict[str, type[GLNN]] = {
+    "glnn": GLNN,
+    "vqgraph": VQGraph,
+    "light-hgnn": LightHGNN,
+    "light-hgnn-plus": LightHGNNPlus,
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ STUDENTS = {
 }
 
 
-def student(method: str, problem: str, changes: Mapping[str, Any] | None = None) -> ModelFactory:
+def student(method: str, problem: str, changes: Mapping[str, Any] | None = None) -> partial[Any]:
     """Returns the network a method teaches, as its paper sets it for the problem."""
     if method.startswith("light-hgnn"):
         return partial(LightMLP, **(changes or {}))
@@ -272,11 +277,11 @@ def taught(
     else:
         first = _teacher(teacher, where, problem, seed, teacher_train or {})
         recipe = first.recipe
-    made = _recipe(method, recipe, factory, config, hard_weight)
+    made = METHODS[method](recipe, factory, hard_weight, config)
     plain = Supervised(factory, replace(config, batching=None))
     return Taught(
         first,
-        Experiment("mlp", problem, plain, (seed,)),
+        Experiment("light-mlp" if factory.func is LightMLP else "mlp", problem, plain, (seed,)),
         Experiment(method, problem, made, (seed,)),
         stored,
     )
@@ -293,15 +298,3 @@ def _teacher(
         recipe = Supervised(HYPERGRAPH_MODELS[name].load(), replace(HYPERGRAPHS, **train))
         return Experiment(name, problem, recipe, (seed,))
     return replace(preset(name, where.name, seeds=(seed,), train=train), problem=problem)
-
-
-def _recipe(
-    method: str, teacher: Recipe, factory: ModelFactory, train: TrainConfig, hard_weight: float
-) -> Recipe:
-    kinds = {
-        "glnn": GLNN,
-        "vqgraph": VQGraph,
-        "light-hgnn": LightHGNN,
-        "light-hgnn-plus": LightHGNNPlus,
-    }
-    return kinds[method](teacher, factory, hard_weight=hard_weight, train=train)

@@ -24,7 +24,7 @@ from graphkit.data.prepare import fingerprint
 from graphkit.data.problem import Problem
 from graphkit.distill.teaching import Student
 from graphkit.errors import DamagedFile, DataNotFound, SettingError, StorageError
-from graphkit.models.saved import save_model
+from graphkit.models.saved import build, save_model
 from graphkit.train import Fitted, checkpoints, describe, evaluate
 
 __all__ = ["Loader", "RunRecord", "run"]
@@ -137,6 +137,8 @@ def _carry_out(
     task = problem.task
     reset_peak_memory(problem.device)
     recipe = experiment.recipe
+    if keep is not None:
+        build(_kept_settings(recipe), problem.dims)  # refused now, not when the fit is done
     if on_epoch is not None and hasattr(recipe, "on_epoch"):
         recipe = replace(recipe, on_epoch=on_epoch)  # type: ignore[type-var]
     seed_everything(seed)
@@ -183,14 +185,20 @@ def _carry_out(
 
 def _keep(fitted: Fitted, recipe: Any, problem: Problem, run_id: str, path: Path) -> None:
     """Writes the network inside a fitted model, with what builds it again."""
+    net = fitted.model.net if isinstance(fitted.model, Student) else fitted.model
+    about = {"run": run_id, "problem": problem.name, "seed": problem.seed}
+    save_model(path, net, _kept_settings(recipe), problem.blind().dims, about)
+
+
+def _kept_settings(recipe: Any) -> dict[str, Any]:
+    """Class and hyper-parameters of the network that a recipe ends with."""
     factory = getattr(recipe, "student", None) or getattr(recipe, "model", None)
     if factory is None:
         raise SettingError(
             f"{type(recipe).__name__} names no factory of its network: it cannot be kept"
         )
-    net = fitted.model.net if isinstance(fitted.model, Student) else fitted.model
-    about = {"run": run_id, "problem": problem.name, "seed": problem.seed}
-    save_model(path, net, describe(factory), problem.blind().dims, about)
+    told: dict[str, Any] = describe(factory)
+    return told
 
 
 def _scores(fitted: Fitted, problem: Problem) -> RunRecord:

@@ -9,11 +9,11 @@ from graphkit.data.problem import Problem
 from graphkit.models.base import Model
 from graphkit.ooc.packed_nodes import PackedNodes
 
-__all__ = ["OnDisk", "Reading"]
+__all__ = ["Reading", "StoredProblem"]
 
 
 @dataclass(frozen=True, eq=False)
-class OnDisk:
+class StoredProblem:
     """The problem of a store with its packs, as an experiment asks for it.
 
     Args:

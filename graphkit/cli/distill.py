@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["predict", "run"]
 
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
-Path_ = Annotated[Path, tyro.conf.Positional]
+File = Annotated[Path, tyro.conf.Positional]
 Method = Literal["glnn", "vqgraph", "light-hgnn", "light-hgnn-plus"]
 SUITE = "distill"
 
@@ -117,6 +117,8 @@ def run(
     asked = _problem(made, seed, data_root, device)
     if stored is not None:
         stored.check(asked)
+    if asked.dims.in_channels == 0 or asked.dims.node_symbols:
+        raise DataError(f"{asked.name} has no feature vectors: a student has nothing to read")
     store = Store(results)
     left = pending(made.experiments, store, SUITE, keep_models=True)
     total = len(made.experiments)
@@ -137,7 +139,7 @@ def run(
 
 
 def predict(
-    student: Path_, features: Path_, out: Path_, /, *, rows: int = 65_536, quiet: bool = False
+    student: File, features: File, out: File, /, *, rows: int = 65_536, quiet: bool = False
 ) -> None:
     """Predicts for every row of a file with an exported student; needs torch alone, no graph.
 
@@ -227,10 +229,6 @@ def _card(
             folder / "student.safetensors", saved.model, saved.settings, saved.dims, about
         )
     }
-    if saved.dims.in_channels == 0 or saved.dims.node_symbols:
-        raise DataError(
-            f"{problem.name} has no feature vectors: a student cannot be exported for it"
-        )
     files["program"] = export(saved.model, saved.dims.in_channels, folder / "student.pt2", about)
     card = {
         "problem": problem.name, "seed": seed, "method": made.student.name,

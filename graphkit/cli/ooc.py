@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from graphkit.errors import DataError, DataNotFound, SettingError, unknown_name
+from graphkit.cli.ooc_shown import names_below, plan_told, show_estimate, show_plan, show_record
+from graphkit.cli.ooc_source import DType, Loops, default_place, is_store, prepared, source_of
+from graphkit.errors import DataNotFound, SettingError, unknown_name
 
 if TYPE_CHECKING:
-    from graphkit.ooc.inputs import Input
-    from graphkit.ooc.plan import Plan
     from graphkit.ooc.store import Store
 
 __all__ = ["clean", "info", "pack", "prepare", "sample", "train", "verify"]
@@ -24,8 +25,6 @@ __all__ = ["clean", "info", "pack", "prepare", "sample", "train", "verify"]
 AsJson = Annotated[bool, tyro.conf.arg(name="json")]
 Word = Annotated[str, tyro.conf.Positional]
 Folder = Annotated[Path, tyro.conf.Positional]
-DType = Literal["float32", "float16", "int8"]
-Loops = Literal["keep", "add", "drop"]
 
 
 def prepare(
@@ -79,8 +78,8 @@ def prepare(
         as_json: Print JSON for a program.
     """
     parts = {"train": train, "val": val, "test": test}
-    found = _input(source, features, labels, parts, indptr, num_classes, model, data_root)
-    path = out or _default(source, found.name)
+    found = source_of(source, features, labels, parts, indptr, num_classes, model, data_root)
+    path = out or default_place(source, found.name)
     if dry_run:
         from graphkit.ooc import Settings, disk_bytes, show_bytes
         from graphkit.ooc.folders import free_bytes
@@ -91,7 +90,7 @@ def prepare(
         text = f"{path}: {show_bytes(needed)} of disk, {show_bytes(free)} free"
         print(json.dumps(told) if as_json else text)
         return
-    store = _prepared(found, path, undirected, dedup, loops, dtype, memory, model, quiet)
+    store = prepared(found, path, undirected, dedup, loops, dtype, memory, model, quiet)
     info(store.path, as_json=as_json)
 
 
@@ -133,11 +132,11 @@ def sample(
             opened, _fanouts(fanouts), batch_size, part, sampled_epochs, seed, threads,
             parse_bytes(memory) if memory else None, watch,
         )  # fmt: skip
-    told = _plan_told(opened, plan)
+    told = plan_told(opened, plan)
     if as_json:
         print(json.dumps(told))
         return
-    _show_plan(told)
+    show_plan(told)
 
 
 def pack(
@@ -158,7 +157,8 @@ def pack(
     Args:
         store: Folder of the store.
         plan: Beginning of a plan's name; not needed where there is one alone.
-        memory: Memory that training may take: what it leaves caches the hottest rows.
+        memory: Memory that training may take, interpreter and model included: what it leaves
+            caches the hottest rows.
         disk: Disk the pack may take, such as 100G; by default what is free.
         cached_rows: Rows kept in memory, in place of as many as fit.
         threads: Threads that copy and write.
@@ -168,12 +168,15 @@ def pack(
     """
     from graphkit.cli.progress import Stages
     from graphkit.ooc import Plan, Store, parse_bytes, place, show_bytes
+    from graphkit.ooc.budget import reckon
     from graphkit.ooc.pack import pack as write
 
     opened = Store.open(store)
     chosen = Plan.open(opened, _one_plan(opened, plan))
+    limit = parse_bytes(memory)
     placement = place(
-        opened, chosen, memory=parse_bytes(memory),
+        opened, chosen, memory=limit, depth=0,
+        reserve=reckon(opened, [chosen], memory=limit).needed,
         disk=parse_bytes(disk) if disk else None, cached_rows=cached_rows,
     )  # fmt: skip
     told: dict[str, Any] = {
@@ -253,34 +256,44 @@ def train(
         quiet: No progress.
         as_json: Print the record's main numbers as JSON.
     """
-    from graphkit.bench.ooc_run import trained
+    import torch
+
+    from graphkit.bench.ooc_run import one_then_all, prepared_for, trained
     from graphkit.cli.progress import Stages, Watching
-    from graphkit.ooc import Store, parse_bytes
+    from graphkit.ooc import Store, make_ready, parse_bytes
 
     alone = _joined(device)
     quiet = quiet or as_json or not alone
-    path = store or (Path(source) if _is_store(Path(source)) else _default(source, source))
+    path = store or (Path(source) if is_store(Path(source)) else default_place(source, source))
     if dry_run:
-        print(f"store {path}: {'there' if _is_store(path) else 'to be prepared first'}")
-        if _is_store(path):
-            _show_estimate(Store.open(path), _fanouts(fanouts), batch_size, sampled_epochs, seed)
+        print(f"store {path}: {'there' if is_store(path) else 'to be prepared first'}")
+        if is_store(path):
+            show_estimate(Store.open(path), _fanouts(fanouts), batch_size, sampled_epochs, seed)
         return 0
-    if not _is_store(path) and alone:
-        found = _input(source, None, None, {}, None, None, model, data_root)
-        _prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
+    if not is_store(path) and alone:
+        found = source_of(source, None, None, {}, None, None, model, data_root)
+        prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
     _wait_for_all()
     opened = Store.open(path)
-    with Stages(quiet=quiet) as stages, Watching(1, 0, quiet=quiet, as_json=False) as watch:
+    factory = prepared_for(opened, model, hidden)
+    if threads:
+        torch.set_num_threads(threads)
+    with Stages(quiet=quiet) as stages:
+        batching = one_then_all(
+            partial(
+                make_ready, opened, fanouts=_fanouts(fanouts), batch_size=batch_size,
+                memory=parse_bytes(memory), disk=parse_bytes(disk) if disk else None,
+                sampled_epochs=sampled_epochs, seed=seed, threads=threads, watch=stages,
+            )
+        )  # fmt: skip
+    with Watching(1, 0, quiet=quiet, as_json=False) as watch:
         record = trained(
-            opened, model, fanouts=_fanouts(fanouts), batch_size=batch_size,
-            sampled_epochs=sampled_epochs, memory=parse_bytes(memory),
-            disk=parse_bytes(disk) if disk else None, epochs=epochs, lr=lr, hidden=hidden,
-            seed=seed, results=results, keep_models=keep_models, device=device, threads=threads,
-            stages=stages, watch=watch,
+            batching, f"{model}-ooc", factory, epochs=epochs, lr=lr, seed=seed, results=results,
+            keep_models=keep_models, device=device, threads=threads, watch=watch,
         )  # fmt: skip
     if record is None:
         return watch.exit_status or 1
-    return _show_record(record, as_json) if alone else 0
+    return show_record(record, as_json) if alone else 0
 
 
 def info(store: Folder, /, *, curve: bool = False, as_json: AsJson = False) -> None:
@@ -296,7 +309,7 @@ def info(store: Folder, /, *, curve: bool = False, as_json: AsJson = False) -> N
 
     told = told_of(store)
     opened = Store.open(store)
-    told["plans"] = [_plan_told(opened, Plan.open(opened, name)) for name in told["plans"]]
+    told["plans"] = [plan_told(opened, Plan.open(opened, name)) for name in told["plans"]]
     if as_json:
         print(json.dumps(told))
         return
@@ -309,12 +322,11 @@ def info(store: Folder, /, *, curve: bool = False, as_json: AsJson = False) -> N
     table.add_row("split", ", ".join(f"{k} {v:,}" for k, v in told["split"].items()))
     table.add_row("prepared with", ", ".join(told["brings"]) or "nothing")
     table.add_row("disk", show_bytes(told["total_bytes"]))
-    for key in ("degrees", "isolated", "isolated_nodes"):
-        if key in told:
-            table.add_row(key, str(told[key]))
+    table.add_row("nodes without in-edges", f"{told['nodes_without_in_edges']:,}")
+    table.add_row("most in-edges of a node", f"{told['most_in_edges']:,}")
     Console().print(table)
     for plan in told["plans"]:
-        _show_plan(plan, curve=curve)
+        show_plan(plan, curve=curve)
 
 
 def verify(
@@ -344,11 +356,11 @@ def verify(
         read = check(store, deep=deep, watch=watch)
         opened = Store.open(store)
         mended: dict[str, list[int]] = {}
-        for name in _names(opened.path / "plans", "plan.json"):
+        for name in names_below(opened.path / "plans", "plan.json"):
             plan = Plan.open(opened, name)
             if deep:
                 plan.check(watch)
-            for each in _names(plan.path / "packs", "pack.json"):
+            for each in names_below(plan.path / "packs", "pack.json"):
                 packed = Pack.open(opened, plan, each)
                 if repair:
                     mended[each] = mend(opened, plan, packed, watch=watch)
@@ -420,89 +432,8 @@ def _fanouts(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _is_store(path: Path) -> bool:
-    return (path / "manifest.json").is_file()
-
-
-def _default(source: str, name: str) -> Path:
-    """Where the store of a source goes if nobody says."""
-    stem = Path(source).name if Path(source).exists() else name
-    return Path(stem.replace("/", "-").removesuffix(".npy").removesuffix(".parquet") + ".store")
-
-
-def _input(
-    source: str,
-    features: Path | None,
-    labels: Path | None,
-    parts: dict[str, Path | None],
-    indptr: Path | None,
-    num_classes: int | None,
-    model: str,
-    root: Path | None,
-) -> Input:
-    from graphkit.models import NODE_MODELS, model_factory
-    from graphkit.ooc import of_files, of_ogb, of_problem
-
-    path = Path(source)
-    if path.is_dir():
-        return of_ogb(path)
-    if path.is_file() or path.suffix in (".npy", ".parquet"):
-        if not path.is_file():
-            raise DataNotFound(f"there is no file of edges at {path}")
-        if features is None or labels is None or parts.get("train") is None:
-            raise SettingError("a file of edges needs --features, --labels, --train, --val, --test")
-        split = {name: given for name, given in parts.items() if given is not None}
-        return of_files(
-            f"{path.stem}/given", path, features, labels, split,
-            indptr=indptr, num_classes=num_classes,
-        )  # fmt: skip
-    from graphkit.data.catalogue import load_problem
-
-    problem = load_problem(source, root)
-    if len(problem.split.hidden):
-        raise DataError(f"{source} hides nodes until the end; a store cannot leave them out")
-    network = model_factory(model, NODE_MODELS)(problem.dims)
-    return of_problem(problem, network.pre_transform, drop=("edge_weight", "edge_type"))
-
-
-def _prepared(
-    found: Input,
-    path: Path,
-    undirected: bool,
-    dedup: bool,
-    loops: Loops,
-    dtype: DType,
-    memory: str,
-    model: str,
-    quiet: bool,
-) -> Store:
-    from graphkit.cli.progress import Stages
-    from graphkit.ooc import Settings, parse_bytes
-    from graphkit.ooc.prepare import prepare as write
-
-    if not found.brings and _wants_both_ways(model):
-        undirected = dedup = True
-    settings = Settings(undirected, dedup, loops, dtype)
-    with Stages(quiet=quiet) as watch:
-        return write(found, path, settings, memory=parse_bytes(memory), watch=watch)
-
-
-def _wants_both_ways(model: str) -> bool:
-    """Whether a model reads every edge in both directions."""
-    from graphkit.models import NODE_MODELS, model_factory
-    from graphkit.tasks import Dims
-    from graphkit.transforms import Undirected
-
-    needed = model_factory(model, NODE_MODELS)(Dims(1, 2)).pre_transform
-    return repr(needed) == repr(Undirected())
-
-
-def _names(folder: Path, mark: str) -> list[str]:
-    return sorted(entry.parent.name for entry in folder.glob(f"*/{mark}"))
-
-
 def _one_plan(store: Store, beginning: str) -> str:
-    names = _names(store.path / "plans", "plan.json")
+    names = names_below(store.path / "plans", "plan.json")
     chosen = [name for name in names if name.startswith(beginning)]
     if not names:
         raise DataNotFound(f"{store.path} has no plan; start with graphkit ooc sample")
@@ -513,102 +444,3 @@ def _one_plan(store: Store, beginning: str) -> str:
             f"{store.path} has {len(chosen)} such plans: {', '.join(chosen)}; say --plan"
         )
     return chosen[0]
-
-
-def _plan_told(store: Store, plan: Plan) -> dict[str, Any]:
-    from graphkit.ooc import Curve, Pack
-
-    curve = Curve.of(plan.counts())
-    row_bytes = store.arrays["node/x"].row_bytes
-    shares = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
-    packs = []
-    for name in _names(plan.path / "packs", "pack.json"):
-        packed = Pack.open(store, plan, name)
-        packs.append(
-            {"pack": name, "cached_rows": packed.cached_rows,
-             "disk_bytes": int(packed.totals["disk_bytes"])}
-        )  # fmt: skip
-    kept = ("part", "fanouts", "batch_size", "sampled_epochs", "seed")
-    return {
-        "plan": plan.plan_id,
-        **{key: plan.settings[key] for key in kept},
-        "batches": plan.num_batches,
-        "rows_per_batch": curve.accesses / max(plan.num_batches, 1),
-        "edges_per_batch": int(plan.records["edges"].sum()) / max(plan.num_batches, 1),
-        "distinct_share": curve.distinct / max(store.num_nodes, 1),
-        "unpacked_bytes": curve.accesses * row_bytes,
-        "hits": {
-            str(share): curve.served(int(share * store.num_nodes)) / max(curve.accesses, 1)
-            for share in shares
-        },
-        "packs": packs,
-    }
-
-
-def _show_plan(told: dict[str, Any], *, curve: bool = True) -> None:
-    from graphkit.ooc import show_bytes
-
-    drawn = ",".join(map(str, told["fanouts"]))
-    print(
-        f"plan {told['plan']}: {told['part']}, {told['batches']:,} batches of {told['batch_size']} "
-        f"({told['sampled_epochs']} epochs, {drawn} neighbours)\n"
-        f"  {told['rows_per_batch']:,.0f} rows and {told['edges_per_batch']:,.0f} edges a batch; "
-        f"all rows {show_bytes(told['unpacked_bytes'])}"
-    )
-    if curve:
-        hits = "  ".join(f"{float(k):.0%}: {v:.0%}" for k, v in told["hits"].items())
-        print(f"  a cache of this share of nodes serves so many accesses: {hits}")
-    for each in told["packs"]:
-        print(f"  pack {each['pack']}: {each['cached_rows']:,} cached rows, "
-              f"{show_bytes(each['disk_bytes'])}")  # fmt: skip
-
-
-def _show_estimate(
-    store: Store, fanouts: tuple[int, ...], batch_size: int, sampled_epochs: int, seed: int
-) -> None:
-    from graphkit.ooc import show_bytes
-    from graphkit.ooc.estimate import estimate
-
-    found = estimate(
-        store, fanouts=fanouts, batch_size=batch_size, sampled_epochs=sampled_epochs, seed=seed
-    )
-    table = Table(title="what it would take", title_justify="left", show_header=False)
-    batch = f"{found.batch_nodes:,} nodes and {found.batch_edges:,} edges each"
-    table.add_row("batches", f"{found.batches:,}, {batch}")
-    table.add_row("least memory", show_bytes(found.memory_bytes))
-    table.add_row("memory to keep every row", f"{show_bytes(found.cache_bytes)} more")
-    table.add_row("disk", show_bytes(found.disk_bytes))
-    table.add_row("the disk reads", f"{show_bytes(int(found.read_rate))} a second")
-    for name, seconds in (
-        ("drawing", found.sample_seconds), ("packing", found.pack_seconds),
-        ("reading an epoch", found.epoch_seconds),
-    ):  # fmt: skip
-        table.add_row(name, f"about {seconds:.1f} s")
-    Console().print(table)
-
-
-def _show_record(record: dict[str, Any], as_json: bool) -> int:
-    from graphkit.ooc import show_bytes
-
-    if record["status"] != "done":
-        print(json.dumps({"status": "failed", "error": record["error"]["message"]}))
-        return 1
-    told = {
-        "run": record["id"], "status": "done", "epoch": record["epoch"], "val": record["val"],
-        "test": record["test"], "seconds_per_epoch": record["cost"]["seconds_per_epoch"],
-        "reading": record["measures"],
-    }  # fmt: skip
-    if as_json:
-        print(json.dumps(told))
-        return 0
-    reading, metric = record["measures"], record["metric"]
-    table = Table(title=record["id"], title_justify="left", show_header=False)
-    table.add_row(f"test {metric}", f"{record['test'][metric]:.4f}")
-    table.add_row(f"validation {metric}", f"{record['val'][metric]:.4f}, epoch {record['epoch']}")
-    table.add_row("time of an epoch", f"{told['seconds_per_epoch']:.2f} s")
-    table.add_row("read", f"{show_bytes(int(reading['read_bytes']))}, "
-                  f"{show_bytes(int(reading['read_bytes_per_second']))} a second")  # fmt: skip
-    table.add_row("waiting for the disk", f"{reading['stall_share']:.1%} of the time")
-    table.add_row("most memory", show_bytes(int(reading["peak_memory_bytes"])))
-    Console().print(table)
-    return 0

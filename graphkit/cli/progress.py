@@ -13,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -25,7 +26,27 @@ if TYPE_CHECKING:
 __all__ = ["Stages", "Watching"]
 
 
-class Watching:
+class _Bars:
+    """Bars on a terminal, nothing elsewhere."""
+
+    def __init__(self, *columns: ProgressColumn, quiet: bool) -> None:
+        self.console = Console(stderr=True)
+        self.quiet = quiet
+        self.bars: Progress | None = None
+        if self.console.is_terminal and not quiet:
+            self.bars = Progress(*columns, console=self.console)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+
+class Watching(_Bars):
     """Shows the events of a sweep.
 
     Args:
@@ -36,21 +57,17 @@ class Watching:
     """
 
     def __init__(self, total: int, settled: int, *, quiet: bool, as_json: bool) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            quiet=quiet or as_json,
+        )
         self.total, self.settled, self.as_json = total, settled, as_json
-        self.quiet = quiet or as_json
-        self.console = Console(stderr=True)
-        self.bars: Progress | None = None
-        if self.console.is_terminal and not self.quiet:
-            self.bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=self.console,
-            )
         self.rows: dict[int, TaskID] = {}
         self.began: dict[str, float] = {}
         self.start = time.monotonic()
@@ -67,15 +84,6 @@ class Watching:
             stored = f", {self.settled} on disk already" if self.settled else ""
             print(f"{self.total} runs{stored}", file=sys.stderr, flush=True)
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bars is not None:
-            self.bars.stop()
 
     def __call__(self, event: Event) -> None:
         """Takes in an event."""
@@ -126,7 +134,7 @@ class Watching:
             print(line_text, file=sys.stderr, flush=True)
 
 
-class Stages:
+class Stages(_Bars):
     """Shows stages of one long piece of work: a bar with rate and ETA each, or a line at its end.
 
     Args:
@@ -134,19 +142,15 @@ class Stages:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True)
-        self.quiet = quiet
-        self.bars: Progress | None = None
-        if self.console.is_terminal and not quiet:
-            self.bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f} %"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            quiet=quiet,
+        )
         self.rows: dict[str, TaskID] = {}
         self.began: dict[str, float] = {}
         self.ended: set[str] = set()
@@ -155,15 +159,6 @@ class Stages:
         if self.bars is not None:
             self.bars.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.bars is not None:
-            self.bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Takes in how far a stage is; a total of 0 is not known."""

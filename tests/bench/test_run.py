@@ -22,6 +22,7 @@ from graphkit.data.split import hide
 from graphkit.errors import StorageError
 from graphkit.models import GCN
 from graphkit.models.base import Model
+from graphkit.models.saved import load_model
 from graphkit.train import Fitted, Supervised, TrainConfig, evaluate
 
 GCN_SHORT = Supervised(GCN, TrainConfig(epochs=3))
@@ -218,3 +219,33 @@ def test_other_kinds_of_problems(problem: str) -> None:
     record = run(preset(model, problem, seeds=(0,), train={"epochs": 1}), 0)
     assert record["error"] is None
     assert record["test"][record["metric"]] >= 0
+
+
+def test_what_cannot_be_kept_is_refused_before_it_is_fitted(tmp_path: Path) -> None:
+    """Not after hours of training: were they called, the recipes would fail with another word."""
+
+    class Mine(GCN):
+        """A network that no list has."""
+
+    def called(problem: Problem) -> Fitted:
+        raise AssertionError("it was fitted")
+
+    for recipe, says in (
+        (called, "cannot be kept"),
+        (Supervised(Mine), "no network of the library"),
+    ):
+        record = run(Experiment("mine", "sbm/small", recipe), 0, keep=tmp_path / "m.safetensors")
+        assert record["status"] == "failed"
+        assert says in record["error"]["message"]
+        assert "history" not in record
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kept_model_answers_as_the_record_says(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    record = run(Experiment("gcn", "sbm/small", GCN_SHORT), 0, keep=path)
+    again = run(Experiment("gcn", "sbm/small", GCN_SHORT), 0)
+    assert record["test"] == again["test"]  # keeping draws no random number
+    saved = load_model(path)
+    assert saved.about["run"] == record["id"]
+    assert evaluate(saved.model, load_problem("sbm/small"), "test") == record["test"]

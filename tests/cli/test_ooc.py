@@ -62,10 +62,10 @@ def test_stage_by_stage(shell: Shell) -> None:
     plan = json.loads(out)
     assert plan["batches"] == 12  # 600 training nodes, two epochs
     assert plan["hits"]["0.5"] > plan["hits"]["0.1"]
-    status, out, _ = shell("ooc", "pack", "s", "--memory", "64M", "--dry-run", "--json")
+    status, out, _ = shell("ooc", "pack", "s", "--memory", "4G", "--dry-run", "--json")
     assert status == 0
     assert "pack" not in json.loads(out)
-    status, out, _ = shell("ooc", "pack", "s", "--memory", "64M", "--json")
+    status, out, _ = shell("ooc", "pack", "s", "--memory", "4G", "--json")
     assert json.loads(out)["cached_rows"] > 0
     status, out, _ = shell("ooc", "info", "s", "--curve")
     assert status == 0
@@ -83,7 +83,7 @@ def test_stage_by_stage(shell: Shell) -> None:
 def test_damage_is_found_and_mended(shell: Shell) -> None:
     shell("ooc", "prepare", "sbm/small", "--out", "s")
     shell("ooc", "sample", "s", "--fanouts", "4", "--batch-size", 100)
-    shell("ooc", "pack", "s", "--memory", "64M", "--cached-rows", 0)
+    shell("ooc", "pack", "s", "--memory", "4G", "--cached-rows", 0)
     [region] = Path("s").glob("plans/*/packs/*/region-000.bin")
     content = bytearray(region.read_bytes())
     content[1000] ^= 1
@@ -154,6 +154,11 @@ def test_a_dry_run_reckons_and_writes_nothing(shell: Shell) -> None:
 def test_too_little_memory_says_how_much_is_needed(shell: Shell) -> None:
     words = [word for word in TRAIN if word not in ("--memory", "4G")]
     status, _, err = shell("ooc", "train", "sbm/small", *words, "--memory", "64M")
+    assert status == 2
+    assert "MiB" in err
+    shell("ooc", "prepare", "sbm/small", "--out", "s")
+    shell("ooc", "sample", "s", "--fanouts", "4", "--batch-size", 100)
+    status, _, err = shell("ooc", "pack", "s", "--memory", "64M")
     assert status == 2
     assert "MiB" in err
 
