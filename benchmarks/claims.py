@@ -99,7 +99,10 @@ def scores(results: Path, claim: Claim, experiment: str) -> dict[int, float]:
 
 
 def judged(results: Path) -> list[tuple[Claim, PairedTest]]:
-    """Every claim with its test, corrected over its suite."""
+    """Every claim with its test, corrected over its suite.
+
+    Where no outcome could pass the correction, ``smallest_p`` says so: it is corrected too.
+    """
     tests = [
         (claim, paired_test(*(scores(results, claim, n) for n in (claim.above, claim.below))))
         for claim in CLAIMS
@@ -112,7 +115,9 @@ def judged(results: Path) -> list[tuple[Claim, PairedTest]]:
         ]
         ps = [tests[number][1].p or 0.0 for number in family]
         for number, p in zip(family, holm(ps), strict=True):
-            tests[number] = (tests[number][0], replace(tests[number][1], p_holm=p))
+            claim, test = tests[number]
+            smallest = min((test.smallest_p or 0.0) * len(family), 1.0)
+            tests[number] = (claim, replace(test, p_holm=p, smallest_p=smallest))
     return tests
 
 

@@ -90,20 +90,23 @@ def _gcn(width: int) -> ModelFactory:
     return partial(GCN, hidden_channels=width)
 
 
+# Ten where a claim is tested: seven, corrected over six claims, could show nothing.
+CLAIMED = range(10)
+
 # The table of one question: where does the gain come from?
 _PARTS = tuple(
     Experiment(name, CORA, recipe, seeds, reported)
     for name, recipe, seeds, reported in (
-        ("gcn-8", Supervised(_gcn(8), TRAIN), range(7), None),
-        ("gcn-16", Supervised(_gcn(16), TRAIN), range(7), Reported(0.815, ICML)),
+        ("gcn-8", Supervised(_gcn(8), TRAIN), CLAIMED, None),
+        ("gcn-16", Supervised(_gcn(16), TRAIN), CLAIMED, Reported(0.815, ICML)),
         ("views-8", LAGNN(_gcn(8), branches=0, consistency_weight=0.0), range(3), None),
         ("views-real", WithGivenFeatures(_gcn(8), consistency_weight=0.0), range(3), None),
-        ("consistent-views-8", LAGNN(_gcn(8), branches=0), range(7), None),
-        ("consistent-views-16", LAGNN(_gcn(16), branches=0), range(7), None),
+        ("consistent-views-8", LAGNN(_gcn(8), branches=0), CLAIMED, None),
+        ("consistent-views-16", LAGNN(_gcn(16), branches=0), CLAIMED, None),
         ("consistent-views-real", WithGivenFeatures(_gcn(8)), range(3), None),
-        ("lagcn-no-consistency", LAGNN(_gcn(8), consistency_weight=0.0), range(7), None),
-        ("lagcn-rows-of-others", WithRowsOfOthers(_gcn(8)), range(7), None),
-        ("lagcn", LAGNN(_gcn(8)), range(7), Reported(0.846, ICML, 0.005, 100)),
+        ("lagcn-no-consistency", LAGNN(_gcn(8), consistency_weight=0.0), CLAIMED, None),
+        ("lagcn-rows-of-others", WithRowsOfOthers(_gcn(8)), CLAIMED, None),
+        ("lagcn", LAGNN(_gcn(8)), CLAIMED, Reported(0.846, ICML, 0.005, 100)),
     )
 )
 
