@@ -138,7 +138,7 @@ def open_ready(
     budget = reckon(store, plans, memory=memory, reserve=reserve, threads=threads)
     cache = sum(each.pack.cached_rows * each.pack.row_bytes for each in made.values())
     budget = replace(budget, cache=cache)
-    if budget.room + budget.slack < 0:  # as ``make_ready`` allows what it made before
+    if budget.room < 0:
         raise SettingError(
             f"memory = {show_bytes(memory or 0)}; training with these packs takes {budget}"
         )
