@@ -117,7 +117,7 @@ def _row_remarks(row: Row) -> list[str]:
         if row.compared is None:
             found.append(f"the published number is of column {column}, which no record has")
         else:
-            ours = f"where ours is {row.compared:.4f}"
+            ours = f"where ours is {row.compared.mean:.4f}"
             found.append(f"published number and gap are of column {column}, {ours}")
     return found
 

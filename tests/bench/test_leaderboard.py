@@ -247,6 +247,12 @@ def test_published_number_may_speak_of_another_column(
     assert row.gap == pytest.approx(ours - 0.5)
 
 
+def test_ours_is_shown_where_the_published_number_is_of_another_column(tmp_path: Path) -> None:
+    given = reported(0.5, column="production")
+    found = load(write(tmp_path, [record(reported=given, production={"accuracy": 0.65})]))
+    assert "are of column production, where ours is 0.6500" in " ".join(printed(found).split())
+
+
 def test_published_column_that_is_not_there_is_said(tmp_path: Path) -> None:
     found = load(write(tmp_path, [record(reported=reported(0.5, column="nowhere"))]))
     assert found.rows[0].gap is None
