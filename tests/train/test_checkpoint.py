@@ -26,7 +26,12 @@ ROOT = Path(__file__).parents[2]
 
 # Two stages of 4 epochs; 1 step an epoch on a whole graph, else 4 (5 for the events).
 STEPS = {"nodes": 8, "sampled": 32, "graphs": 32, "events": 40}
-KILLS = {"nodes": (2, 5, 7), "sampled": (2, 7, 20), "graphs": (3, 9, 31), "events": (2, 11, 27)}
+KILLS = {
+    "nodes": (2, 3, 5, 7, 8),
+    "sampled": (2, 7, 13, 20, 32),
+    "graphs": (3, 9, 16, 23, 31),
+    "events": (2, 11, 19, 27, 39),
+}
 
 
 def processes(kind: str, folder: Path, name: str, every: float, *steps: int) -> list[Any]:
