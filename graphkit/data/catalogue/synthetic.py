@@ -107,6 +107,37 @@ SYNTHETIC: dict[str, Entry] = {
         outputs=10,
         licence=_OWN,
     ),
+    **{
+        f"tree-neighbours-match/depth-{depth}": Entry(
+            source="far_answers:tree_neighbours_match",
+            arguments=(f"depth-{depth}",),
+            kind="graphs",
+            summary=f"The root is asked for the value of the leaf with its key, {depth} edges away",
+            items=10_000,
+            edges=4.0 * 2**depth - 4.0,
+            features=2,
+            outputs=2**depth,
+            per_node=True,
+            licence=_OWN,
+            cite="Alon and Yahav, ICLR 2021",
+        )
+        for depth in range(2, 7)
+    },
+    **{
+        f"chain-copy/length-{length}": Entry(
+            source="far_answers:chain_copy",
+            arguments=(f"length-{length}",),
+            kind="graphs",
+            summary=f"The last of {length} nodes in a row is asked for the symbol of the first",
+            items=3_000,
+            edges=2.0 * length - 2.0,
+            features=1,
+            outputs=4,
+            per_node=True,
+            licence=_OWN,
+        )
+        for length in (4, 8, 16, 32, 64, 128)
+    },
     "synthetic/events-small": Entry(
         source="favourites:events",
         arguments=("events-small",),
