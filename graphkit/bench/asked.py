@@ -12,9 +12,10 @@ from graphkit.bench.experiment import Experiment
 from graphkit.bench.presets import preset
 from graphkit.bench.tune import Tuned
 from graphkit.errors import SettingError
+from graphkit.tasks import Dims
 from graphkit.train import Supervised
 
-__all__ = ["build", "parse_seeds"]
+__all__ = ["build", "parse_seeds", "to_budget"]
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -67,7 +68,10 @@ def build(
         for model in _words(models)
     ]
     if budget is not None:
-        chosen = [_to_budget(experiment, budget, root) for experiment in chosen]
+        from graphkit.bench.run import Loader
+
+        load = Loader(root)
+        chosen = [to_budget(each, budget, load(each, each.seeds[0]).dims) for each in chosen]
     if trials is not None:
         chosen = [_tuned(experiment, trials) for experiment in chosen]
     return chosen
@@ -82,14 +86,21 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _to_budget(experiment: Experiment, budget: int, root: Path | None) -> Experiment:
-    """The experiment with the width that meets the budget for the problem's real sizes."""
+def to_budget(experiment: Experiment, budget: int, dims: Dims) -> Experiment:
+    """Returns the experiment with the width whose model has that many parameters.
+
+    Args:
+        experiment: Trains one model whose width is ``hidden_channels``.
+        budget: Parameters wanted.
+        dims: The problem's real sizes.
+
+    Raises:
+        SettingError: No width comes within 5 % of the budget.
+    """
     from graphkit.bench.budget import fit_width
-    from graphkit.bench.run import Loader
 
     recipe = experiment.recipe
     assert isinstance(recipe, Supervised)
-    dims = Loader(root)(experiment, experiment.seeds[0]).dims
     cls = getattr(recipe.model, "func", recipe.model)
     steps = getattr(cls, "width_multiple", 1)
     try:
