@@ -23,6 +23,7 @@ from graphkit.nn.losses import (
 )
 from graphkit.nn.norm import BatchNorm
 from graphkit.nn.readout import Head, Readout, pool
+from graphkit.nn.walk_encoder import SubgraphEncoder, WalkFeatureEncoder
 
 __all__ = [
     "AdaptiveHops",
@@ -41,7 +42,9 @@ __all__ = [
     "SparseGATConv",
     "SparseGCNConv",
     "SparseSAGEConv",
+    "SubgraphEncoder",
     "VectorQuantizer",
+    "WalkFeatureEncoder",
     "consistency",
     "cut_share",
     "dropout",

@@ -12,16 +12,20 @@ from graphkit.transforms.hypergraph import (
     induce,
 )
 from graphkit.transforms.sparse import Adjacency, PropagatedFeatures, SparseFeatures, Undirected
+from graphkit.transforms.walk_tokens import InducedTokens
+from graphkit.transforms.walks import RandomWalkTokens
 
 __all__ = [
     "Adjacency",
     "Chain",
     "CliqueExpansion",
     "Incidence",
+    "InducedTokens",
     "LaplacianPE",
     "NearestNeighborHyperedges",
     "NeighborhoodHyperedges",
     "PropagatedFeatures",
+    "RandomWalkTokens",
     "SignFlip",
     "SingletonHyperedges",
     "SparseFeatures",
