@@ -24,10 +24,13 @@ if TYPE_CHECKING:
         GatedGCN,
         VanillaGCN,
     )
+    from graphkit.models.graph_mamba import GraphMamba
+    from graphkit.models.graph_mamba_hybrid import GraphMambaHybrid
     from graphkit.models.graph_transformer import GraphTransformer
     from graphkit.models.hgnn import HGNN, HGNNPlus, LightMLP
     from graphkit.models.label_propagation import LabelPropagation
     from graphkit.models.mlp import MLP
+    from graphkit.models.spen import SPEN
     from graphkit.models.streams import EdgeBank
     from graphkit.models.tokenized_gnn import TokenizedGNN
 
@@ -48,6 +51,11 @@ NODE_MODELS: dict[str, ModelEntry] = {
     "graph-transformer": ModelEntry(
         "graph_transformer:GraphTransformer", "Dwivedi and Bresson, DLG-AAAI 2021"
     ),
+    "graph-mamba": ModelEntry("graph_mamba:GraphMamba", "Behrouz and Hashemi, KDD 2024"),
+    "graph-mamba-hybrid": ModelEntry(
+        "graph_mamba_hybrid:GraphMambaHybrid", "GraphGPS with a scan, arXiv 2402.00789"
+    ),
+    "spen": ModelEntry("spen:SPEN", "Mitton and Murray-Smith, TMLR 2023"),
     "appnp": ModelEntry("baselines:APPNP", "Gasteiger et al., ICLR 2019"),
     "sgc": ModelEntry("baselines:SGC", "Wu et al., ICML 2019"),
     "dagnn": ModelEntry("dagnn:DAGNN", "Liu et al., KDD 2020"),
@@ -71,6 +79,15 @@ GRAPH_MODELS: dict[str, ModelEntry] = {
         "Dwivedi and Bresson, DLG-AAAI 2021",
         {"readout": "mean"},
     ),
+    "graph-mamba": ModelEntry(
+        "graph_mamba:GraphMamba", "Behrouz and Hashemi, KDD 2024", {"readout": "mean"}
+    ),
+    "graph-mamba-hybrid": ModelEntry(
+        "graph_mamba_hybrid:GraphMambaHybrid",
+        "GraphGPS with a scan, arXiv 2402.00789",
+        {"readout": "mean"},
+    ),
+    "spen": ModelEntry("spen:SPEN", "Mitton and Murray-Smith, TMLR 2023", {"readout": "mean"}),
 }
 
 STREAM_MODELS: dict[str, ModelEntry] = {
@@ -97,10 +114,13 @@ _HOMES = {
         "GatedGCN",
         "VanillaGCN",
     ),
+    "graph_mamba": ("GraphMamba",),
+    "graph_mamba_hybrid": ("GraphMambaHybrid",),
     "graph_transformer": ("GraphTransformer",),
     "hgnn": ("HGNN", "HGNNPlus", "LightMLP"),
     "label_propagation": ("LabelPropagation",),
     "mlp": ("MLP",),
+    "spen": ("SPEN",),
     "streams": ("EdgeBank",),
     "tokenized_gnn": ("TokenizedGNN",),
 }
@@ -116,6 +136,7 @@ __all__ = [
     "MLP",
     "NODE_MODELS",
     "SGC",
+    "SPEN",
     "STREAM_MODELS",
     "Around",
     "DirSAGE",
@@ -127,6 +148,8 @@ __all__ = [
     "FramedSAGE",
     "FromModule",
     "GatedGCN",
+    "GraphMamba",
+    "GraphMambaHybrid",
     "GraphSAGE",
     "GraphTransformer",
     "HGNNPlus",

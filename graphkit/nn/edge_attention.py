@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from graphkit.errors import SettingError
 from graphkit.nn.dropout import Dropout
@@ -14,7 +16,11 @@ from graphkit.nn.norm import BatchNorm
 
 __all__ = ["EdgeAttention", "GraphTransformerLayer"]
 
-Norm = Literal["batch", "layer"]
+Norm = Literal["batch", "layer"] | None
+NORMS: dict[Norm, Callable[[int], nn.Module]] = {
+    "batch": BatchNorm, "layer": nn.LayerNorm, None: nn.Identity
+}  # fmt: skip
+BLOCK = 2**18  # numbers in a row of blocks: a megabyte
 
 
 class EdgeAttention(nn.Module):
@@ -61,22 +67,102 @@ class EdgeAttention(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         e: Float[Tensor, "edges channels"] | None = None,
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "edges channels"] | None]:
-        source, destination = edge_index
-        asked = self.query(x).index_select(0, destination)
-        score = asked * self.key(x).index_select(0, source) / (x.shape[1] // self.heads) ** 0.5
-        if self.edge is not None and e is not None:
-            score = score * self.edge(e)
-        by_head = score.view(len(score), self.heads, x.shape[1] // self.heads)
-        weight = by_head.sum(dim=-1).clamp(-self.clamp, self.clamp).exp()  # (edges, heads)
-        value = self.value(x).index_select(0, source).view_as(by_head)
-        weighed = (weight[:, :, None] * value).flatten(1)
-        total = x.new_zeros(len(x), self.heads).index_add(0, destination, weight)
-        summed = torch.zeros_like(x).index_add(0, destination, weighed)
-        share = (
-            summed.view(len(x), self.heads, x.shape[1] // self.heads)
-            / total.masked_fill(total == 0, 1)[:, :, None]
-        )
-        return share.flatten(1), score if self.edge is not None else None
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        factor = self.edge(e) if self.edge is not None and e is not None else None
+        # sums over neighbours are not for the half precision that autocast gives the maps
+        kind = torch.promote_types(query.dtype, torch.float32)
+        query, key, value = query.to(kind), key.to(kind), value.to(kind)
+        factor = factor.to(kind) if factor is not None else None
+        query = query / (x.shape[1] // self.heads) ** 0.5
+        with torch.autocast(x.device.type, enabled=False):
+            out: tuple[Tensor, Tensor | None] = _Attend.apply(
+                query, key, value, factor, *edge_index, self.heads, self.clamp
+            )
+        return out
+
+
+class _Attend(torch.autograd.Function):
+    """The attention of ``EdgeAttention`` from its maps on, with a gradient written by hand.
+
+    Kept for the gradient are rows of nodes and a number per edge and head; what has a row of
+    ``channels`` per edge, but for ``factor``, is made again. On a CPU edges are taken in blocks
+    that stay in its cache: there fresh memory costs more than the arithmetic.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        factor: Tensor | None,
+        source: Tensor,
+        destination: Tensor,
+        heads: int,
+        clamp: float,
+    ) -> tuple[Tensor, Tensor | None]:
+        nodes, channels = query.shape
+        parts = (-1, heads, channels // heads)
+        score = torch.empty_like(factor) if factor is not None else None
+        logit = query.new_empty(len(source), heads)
+        shared, total = torch.zeros_like(query), query.new_zeros(nodes, heads)
+        for block in _blocks(source, channels):
+            begin, end = source[block], destination[block]
+            asked = query.index_select(0, end).mul_(key.index_select(0, begin))
+            if factor is not None and score is not None:
+                asked = torch.mul(asked, factor[block], out=score[block])
+            torch.sum(asked.view(parts), dim=-1, out=logit[block])
+            weight = logit[block].clamp(-clamp, clamp).exp_()
+            total.index_add_(0, end, weight)
+            flowing = value.index_select(0, begin)
+            flowing.view(parts).mul_(weight[:, :, None])
+            shared.index_add_(0, end, flowing)
+        total.masked_fill_(total == 0, 1)  # a node without edges
+        shared.view(parts).div_(total[:, :, None])
+        ctx.save_for_backward(
+            query, key, value, factor, source, destination, shared, logit, total
+        )  # fmt: skip
+        ctx.parts, ctx.clamp = parts, clamp
+        ctx.set_materialize_grads(False)
+        return shared, score
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_shared: Tensor | None, to_score: Tensor | None) -> tuple[Any, ...]:
+        query, key, value, factor, source, destination, shared, logit, total = ctx.saved_tensors
+        parts = ctx.parts
+        if to_shared is None:
+            to_shared = torch.zeros_like(shared)
+        to_query, to_key, to_value = (torch.zeros_like(part) for part in (query, key, value))
+        to_factor = torch.empty_like(factor) if factor is not None else None
+        mean = (to_shared * shared).view(parts).sum(dim=-1)  # (nodes, heads)
+        for block in _blocks(source, query.shape[1]):
+            begin, end = source[block], destination[block]
+            share = logit[block].clamp(-ctx.clamp, ctx.clamp).exp_()
+            share.div_(total.index_select(0, end))
+            flowing = to_shared.index_select(0, end)
+            spread = value.index_select(0, begin).mul_(flowing)
+            to_logit = spread.view(parts).sum(dim=-1).sub_(mean.index_select(0, end))
+            to_logit.mul_(share).mul_(logit[block].abs() <= ctx.clamp)
+            flowing.view(parts).mul_(share[:, :, None])
+            to_value.index_add_(0, begin, flowing)
+            spread.view(parts).copy_(to_logit[:, :, None])
+            if to_score is not None:
+                spread.add_(to_score[block])
+            asked, answered = query.index_select(0, end), key.index_select(0, begin)
+            if factor is not None and to_factor is not None:
+                torch.mul(asked, answered, out=to_factor[block]).mul_(spread)
+                spread.mul_(factor[block])
+            to_query.index_add_(0, end, answered.mul_(spread))
+            to_key.index_add_(0, begin, asked.mul_(spread))
+        return to_query, to_key, to_value, to_factor, None, None, None, None
+
+
+def _blocks(source: Tensor, channels: int) -> Iterator[slice]:
+    """Parts of the edges; all of them at once on a device where a call is what costs."""
+    count = len(source)
+    size = max(count if source.is_cuda else BLOCK // channels, 1)
+    return (slice(at, at + size) for at in range(0, count, size))
 
 
 class _Stream(nn.Module):
@@ -84,12 +170,14 @@ class _Stream(nn.Module):
 
     def __init__(self, channels: int, dropout: float, norm: Norm) -> None:
         super().__init__()
-        kind = BatchNorm if norm == "batch" else nn.LayerNorm
+        if norm not in NORMS:
+            raise SettingError(f"norm={norm!r}; expected 'batch', 'layer' or None")
+        kind = NORMS[norm]
         self.out = nn.Linear(channels, channels)
         self.norm_attention, self.norm_network = kind(channels), kind(channels)
         self.network = nn.Sequential(
             nn.Linear(channels, 2 * channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             Dropout(dropout),
             nn.Linear(2 * channels, channels),
         )
@@ -108,7 +196,10 @@ class GraphTransformerLayer(nn.Module):
         heads: Number of heads.
         edges: Read and return an edge stream.
         dropout: Share dropped in training.
-        norm: ``batch`` or ``layer``, after each residual.
+        norm: ``batch`` or ``layer``, after each residual; ``None`` leaves it out.
+
+    Raises:
+        SettingError: The heads do not divide the width, or the norm is unknown.
 
     Shape:
         x ``(nodes, channels)``, edge_index ``(2, edges)``, e ``(edges, channels)`` or ``None`` ->

@@ -57,6 +57,8 @@ GRAPH_PROBLEMS: dict[str, Callable[[], Problem]] = {
 # edges is read by nobody; the tokenizer's node decoding serves a loss of its own.
 NO_GRADIENT = {
     "GatedGCN": ("layers.1.norm_edges.",),
+    "GraphMamba": ("layers.1.local.norm_edges.",),
+    "GraphMambaHybrid": ("layers.1.local.norm_edges.",),
     "GraphTransformer": ("layers.1.edges.",),
     "TokenizedGNN": ("decode_nodes.",),
 }
