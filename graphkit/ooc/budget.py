@@ -34,8 +34,10 @@ class Budget:
         buffer: A finished batch.
         raw: What is read for a batch.
         buffers: Finished batches there is room for, the one in use included.
-        under_way: Batches that are read and put together at a time.
+        under_way: Batches that are read and put together at a time, if no row is cached; else more
+            may fit into the same memory.
         cache: Rows that stay in memory.
+        device: Rows that stay on the device that trains; none of the memory.
     """
 
     memory: int | None
@@ -47,6 +49,7 @@ class Budget:
     buffers: int
     under_way: int
     cache: int = 0
+    device: int = 0
 
     @property
     def needed(self) -> int:
@@ -79,7 +82,8 @@ class Budget:
             "cached rows": self.cache,
         }
         listed = ", ".join(f"{name} {show_bytes(size)}" for name, size in parts.items())
-        return f"{show_bytes(self.needed)}: {listed}"
+        device = f"; on the device {show_bytes(self.device)}" if self.device else ""
+        return f"{show_bytes(self.needed)}: {listed}{device}"
 
 
 def reckon(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,14 +15,17 @@ from torch_geometric.data import Data
 
 from graphkit.data.problem import Turn
 from graphkit.data.sampler_kernels import Array
-from graphkit.errors import DataError, GraphkitError
+from graphkit.errors import DataError, GraphkitError, SettingError
 from graphkit.ooc.budget import Budget, Watchdog, reckon
 from graphkit.ooc.buffers import Buffers
+from graphkit.ooc.device_rows import DeviceRows
 from graphkit.ooc.disk import Bytes, private
 from graphkit.ooc.pack import Pack
 from graphkit.ooc.pipeline import Meter, Pipeline, Ready
 from graphkit.ooc.plan import Plan
+from graphkit.ooc.plan_files import padded
 from graphkit.ooc.sealed import digest_of
+from graphkit.ooc.sizes import show_bytes
 from graphkit.ooc.source import Check, Source
 from graphkit.ooc.store import Store
 from graphkit.seeds import stream
@@ -59,7 +63,8 @@ class _Memory:
 
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
-        self.spare: list[tuple[Buffers, list[Bytes]]] = []
+        self.devices: dict[str, DeviceRows] = {}
+        self.spare: list[tuple[Buffers, Bytes]] = []
         self.grown = 0  # bytes beyond the budget's plan
         self.meter = Meter()
 
@@ -74,7 +79,8 @@ class PackedNodes:
     Epoch ``e`` of training is sampled epoch ``e``, batch by batch, as long as there is one and the
     turn has the plan's seed; afterwards sampled epochs come again in turn, their batches in an
     order drawn anew. Other parts keep their order. A batch keeps its memory while anything refers
-    to it.
+    to it. Rows that a pack has for the device are brought there when a turn first asks for it, and
+    features of batches are put together there.
 
     Args:
         store: Where all of it is.
@@ -126,12 +132,14 @@ class PackedNodes:
             DamagedFile: A batch is not what was written.
             StorageError: The disk fails.
             TrainingError: The process takes more memory than was given.
+            SettingError: Rows for a device do not fit into the memory, where that is the device.
         """
         packed = self._packed(turn.part, items)
         numbers = _order(packed.plan, turn)
+        rows = self._device_rows(turn.part, turn.device)
         with closing(self._read(turn.part, numbers)) as batches:
             # No name is given to a batch here: one would keep its memory while the next is read.
-            yield from (_batch(data, ready, turn.device) for ready in batches)
+            yield from map(partial(_batch, data, turn.device, rows), batches)
 
     def _packed(self, part: str, items: Tensor) -> Packed:
         if part not in self.parts:
@@ -151,7 +159,8 @@ class PackedNodes:
         memory, budget = self._memory, self._reckoned()
         source = self._source(part)
         buffers, raw = memory.spare.pop() if memory.spare else self._room()
-        pipeline = Pipeline(source, buffers, raw, self.threads, memory.meter, self._may_grow)
+        rooms = _cut(raw, source, buffers.count)
+        pipeline = Pipeline(source, buffers, rooms, self.threads, memory.meter, self._may_grow)
 
         def lower() -> None:
             # One is in use, and one may linger in its user's hands.
@@ -180,12 +189,29 @@ class PackedNodes:
             self._memory.sources[part] = source
         return self._memory.sources[part]
 
-    def _room(self) -> tuple[Buffers, list[Bytes]]:
+    def _device_rows(self, part: str, device: str) -> DeviceRows | None:
+        """What is kept on a device; ``None`` where features stay in the memory they are read to."""
+        pack, on_cpu = self.parts[part].pack, torch.device(device).type == "cpu"
+        if on_cpu and pack.device_rows == 0:
+            return None
+        kept = self._memory.devices.get(part)
+        if kept is None or kept.device != torch.device(device):
+            num_bytes = pack.device_rows * pack.row_bytes
+            # Features that are put together anew lie in no buffer: two batches may be in use.
+            if on_cpu and not self._may_grow(num_bytes + 2 * self._reckoned().buffer):
+                raise SettingError(
+                    f"the pack of {part!r} has {show_bytes(num_bytes)} of rows for a device, and "
+                    "the turn is on the CPU, whose memory has no room for them: train on the "
+                    "device, give more memory, or pack without device_memory"
+                )
+            self._memory.devices.pop(part, None)  # those on another device make room
+            kept = self._memory.devices[part] = self._source(part).device_rows(device)
+        return kept
+
+    def _room(self) -> tuple[Buffers, Bytes]:
         budget = self._reckoned()
-        raw = [
-            np.frombuffer(private(budget.raw, huge=True), np.uint8) for _ in range(budget.under_way)
-        ]
-        return Buffers(budget.buffer, budget.buffers), raw
+        raw = private(budget.under_way * padded(budget.raw), huge=True)
+        return Buffers(budget.buffer, budget.buffers), np.frombuffer(raw, np.uint8)
 
     def _may_grow(self, num_bytes: int) -> bool:
         if self._memory.grown + num_bytes > self._reckoned().room:
@@ -222,14 +248,22 @@ def _order(plan: Plan, turn: Turn) -> list[int]:
     return [epoch * count + int(number) for number in order[places]]
 
 
-def _batch(data: Data, ready: Ready, device: str) -> Data:
+def _cut(raw: Bytes, source: Source, most: int) -> list[Bytes]:
+    """Cuts raw bytes into room for as many batches as fit; cached rows take none of it."""
+    size = padded(source.most_read())
+    count = min(len(raw) // size, most)
+    return [raw[number * size : (number + 1) * size] for number in range(count)]
+
+
+def _batch(data: Data, device: str, rows: DeviceRows | None, ready: Ready) -> Data:
     """A batch as ``SampledNodes`` makes it; fields per node are cut to its nodes."""
     batch = copy.copy(data)
     for name, value in data.to_dict().items():
         if isinstance(value, Tensor) and data.is_node_attr(name):
             batch[name] = value[ready.n_id]
     seeds = ready.nodes[0]
-    batch.x, batch.edge_index, batch.n_id = ready.x, ready.edge_index, ready.n_id
+    batch.x = ready.x if rows is None else rows.join(ready.x, ready.split)
+    batch.edge_index, batch.n_id = ready.edge_index, ready.n_id
     batch.num_nodes = len(ready.n_id)
     batch.num_sampled_nodes, batch.num_sampled_edges = ready.nodes, ready.edges
     batch.input_id, batch.batch_size = ready.n_id[:seeds], seeds

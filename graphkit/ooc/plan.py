@@ -41,7 +41,7 @@ class Plan:
     """The mini-batches of one part of a store, drawn ahead of training.
 
     Batch ``number`` is batch ``number % batches_per_epoch`` of sampled epoch
-    ``number // batches_per_epoch``.
+    ``number // batches_per_epoch``, counted from ``first_epoch``.
 
     Args:
         path: Folder of the plan.
@@ -99,6 +99,11 @@ class Plan:
     def sampled_epochs(self) -> int:
         """Epochs that were drawn, each with other neighbours."""
         return int(self.settings["sampled_epochs"])
+
+    @property
+    def first_epoch(self) -> int:
+        """The epoch whose draws the first sampled epoch holds."""
+        return int(self.settings.get("first_epoch", 0))
 
     @property
     def batches_per_epoch(self) -> int:

@@ -6,15 +6,16 @@ Only batches whose record is on disk and sound are there; what comes after is dr
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
+from torch_geometric.sampler import SamplerOutput
 
 from graphkit.data.problem import Turn
-from graphkit.data.sampler import SeededNeighbors
 from graphkit.data.sampler_kernels import Array, compiled
 from graphkit.errors import DamagedFile
 from graphkit.ooc.disk import Reader, Writer, aligned, checksum, fsync_folder, remove_tree
@@ -31,7 +32,15 @@ from graphkit.ooc.plan_files import (
 )
 from graphkit.ooc.sealed import digest_of, read_whole, write_sealed
 
-__all__ = ["PlanDraft", "Steps"]
+__all__ = ["Drawing", "PlanDraft", "Steps"]
+
+
+class Drawing(Protocol):
+    """What draws batches: from memory, or by reading the graph front to back."""
+
+    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[SamplerOutput, None, None]:
+        """Yields the batches of these epochs and seeds in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,12 @@ class Steps:
     Args:
         shard_bytes: Most bytes of a file of batches.
         commit_bytes: Bytes after which the disk is waited for.
+        group: Most batches that are drawn in one scan; ``None`` is as many as fit into memory.
     """
 
     shard_bytes: int = SHARD
     commit_bytes: int = 64 << 20
+    group: int | None = None
 
 
 class PlanDraft:
@@ -66,7 +77,7 @@ class PlanDraft:
         self.shard: Writer | None = None
         self.number = self.end = self.unsafe = 0
 
-    def write(self, sampler: SeededNeighbors, items: Tensor) -> None:
+    def write(self, drawing: Drawing, items: Tensor) -> None:
         """Draws what is missing and makes the plan complete."""
         self._take_up()
         batches = -(-len(items) // self.settings["batch_size"])
@@ -77,20 +88,23 @@ class PlanDraft:
                 Writer(self.path / "batches.idx", num_bytes=len(self.records) * BATCH.itemsize)
             )
             self._open_shard(self.number, self.end)
-            for epoch in range(len(self.records) // batches, self.settings["sampled_epochs"]):
-                first = len(self.records) + len(self.pending) - epoch * batches
-                turn = Turn(self.settings["part"], self.settings["seed"], epoch, first)
-                chunks = (chunk for _, chunk in turn.chunks(items, self.settings["batch_size"]))
-                drawn = sampler.at(epoch).sample_batches(chunks)
-                with contextlib.closing(drawn):
-                    for out in drawn:
-                        self._add(*encode(out, self.id_bytes))
-                        if self.unsafe >= self.steps.commit_bytes:
-                            self._commit(index)
-                        done = len(self.records) + len(self.pending)
-                        self.watch("sample", done, total)
+            drawn = drawing.draw(self._missing(items, len(self.records), batches))
+            for out in stack.enter_context(contextlib.closing(drawn)):
+                self._add(*encode(out, self.id_bytes))
+                if self.unsafe >= self.steps.commit_bytes:
+                    self._commit(index)
+                self.watch("sample", len(self.records) + len(self.pending), total)
             self._commit(index)
         self._finish()
+
+    def _missing(self, items: Tensor, done: int, batches: int) -> Iterator[tuple[int, Tensor]]:
+        """Epoch and seeds of each batch that is not on disk."""
+        part, seed, size = (self.settings[name] for name in ("part", "seed", "batch_size"))
+        for number in range(done // batches, self.settings["sampled_epochs"]):
+            epoch = self.settings.get("first_epoch", 0) + number
+            turn = Turn(part, seed, epoch, max(done - number * batches, 0))
+            for _, chunk in turn.chunks(items, size):
+                yield epoch, chunk
 
     def _take_up(self) -> None:
         """Finds the batches that reached the disk, and counts their nodes."""

@@ -5,7 +5,7 @@ The same call with the same words finds what it made before, and goes on where i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def make_ready(
     score_batch_size: int | None = None,
     seed: int = 0,
     cached_rows: int | None = None,
+    device_memory: int | None = None,
     threads: int | None = None,
     reserve: int | None = None,
     watch: Watch = nobody,
@@ -62,6 +63,8 @@ def make_ready(
         score_batch_size: Seeds a batch of the other parts; ``None`` is ``batch_size``.
         seed: Seed of order and draws, that of the problem.
         cached_rows: Rows kept in memory; ``None`` takes as many as fit.
+        device_memory: Bytes on the device that trains for its hottest rows; ``None`` keeps none
+            there. The turns of training must then be on a device.
         threads: Threads that draw, copy and read; ``None`` is torch's number (4 for reading).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
         watch: Told stage, steps done and steps in all.
@@ -96,7 +99,12 @@ def make_ready(
         "disk": disk,
         "plans": [plan.plan_id for plan in plans.values()],
     }
+    # What drawing leaves behind (machine code, memory that the allocator keeps) stays while it
+    # trains: the process is measured after it.
     budget = reckon(store, plans.values(), memory=memory, reserve=reserve, threads=readers)
+    if device_memory:
+        asked["device_memory"] = device_memory
+        budget = _on_device(budget, plans.values())
     left = free_bytes(store.path) if disk is None else disk
     made: dict[str, Packed] = {}
     for part in sorted(parts, key=lambda each: each == "train"):  # the cache takes what is left
@@ -105,7 +113,7 @@ def make_ready(
         packed = pack(store, plans[part], placement, threads=threads, memory=room, watch=watch)
         made[part] = Packed(plans[part], packed)
         left -= int(packed.totals["disk_bytes"]) if disk is not None else 0
-        budget = replace(budget, cache=budget.cache + packed.cached_rows * packed.row_bytes)
+        budget = _with_rows(budget, packed)
     return PackedNodes(store, {part: made[part] for part in parts}, budget, readers)
 
 
@@ -136,9 +144,13 @@ def open_ready(
     made = {part: Packed.open(store, *names) for part, names in packs.items()}
     plans = [each.plan for each in made.values()]
     budget = reckon(store, plans, memory=memory, reserve=reserve, threads=threads)
-    cache = sum(each.pack.cached_rows * each.pack.row_bytes for each in made.values())
-    budget = replace(budget, cache=cache)
-    if budget.room < 0:
+    if any(each.pack.device_rows for each in made.values()):
+        budget = _on_device(budget, plans)
+    for each in made.values():
+        budget = _with_rows(budget, each.pack)
+    # What is left aside is for a pack that was chosen for this memory, when the process held less.
+    chosen = all(_chosen_for(each, memory, reserve) for each in made.values())
+    if budget.room + (budget.slack if chosen else 0) < 0:
         raise SettingError(
             f"memory = {show_bytes(memory or 0)}; training with these packs takes {budget}"
         )
@@ -172,6 +184,7 @@ def _placed(
         store,
         plan,
         memory=max(budget.usable, fixed + (1 << 20)),
+        device_memory=asked.get("device_memory", 0),
         reserve=fixed,
         depth=0,
         disk=disk,
@@ -180,8 +193,39 @@ def _placed(
     if cached is None:
         placement = _made_already(store, plan, placement, budget.room + budget.slack)
     placement = replace(placement, memory_bytes=0)  # what the process held is in it
-    write_sealed(path, {"kind": "placement", "format": _FORMAT, "placement": asdict(placement)})
+    head = {"kind": "placement", "format": _FORMAT, "asked": dict(asked)}
+    write_sealed(path, {**head, "placement": asdict(placement)})
     return placement
+
+
+def _on_device(budget: Budget, plans: Iterable[Plan]) -> Budget:
+    """The budget with what batches take on their way to a device: places of the rows that are
+    there already, and pinned memory for those of two batches."""
+    most = max(plan.totals["most_nodes"] for plan in plans)
+    more = 16 * budget.buffers * most + 2 * budget.buffer
+    return replace(budget, tables=budget.tables + more)
+
+
+def _with_rows(budget: Budget, packed: Pack) -> Budget:
+    """The budget with the rows that a pack keeps in memory, and on the device."""
+    device = packed.device_rows * packed.row_bytes
+    cache = packed.cached_rows * packed.row_bytes - device
+    return replace(budget, cache=budget.cache + cache, device=budget.device + device)
+
+
+def _chosen_for(packed: Packed, memory: int | None, reserve: int | None) -> bool:
+    """Whether ``make_ready`` chose the rows of a pack for this memory, or it keeps none."""
+    pack = packed.pack
+    if pack.cached_rows == pack.device_rows:
+        return True
+    for path in sorted(pack.path.parent.glob("placement-*.json")):
+        found = _sealed(path)
+        asked, placement = found.get("asked", {}), found.get("placement", {})
+        same = (asked.get("memory"), asked.get("reserve")) == (memory, reserve)
+        settings = ("device_rows", "host_rows", "span")
+        if same and all(placement.get(key) == pack.settings[key] for key in settings):
+            return True
+    return False
 
 
 def _made_already(store: Store, plan: Plan, wanted: Placement, room: int) -> Placement:
@@ -189,7 +233,7 @@ def _made_already(store: Store, plan: Plan, wanted: Placement, room: int) -> Pla
     best: Placement | None = None
     for folder in sorted((plan.path / "packs").glob("*/pack.json")):
         found = placement_of(Pack.open(store, plan, folder.parent.name))
-        fits = found.device_rows == 0 and found.host_rows * found.row_bytes <= room
+        fits = found.device_rows == wanted.device_rows and found.host_rows * found.row_bytes <= room
         if fits and (best is None or found.host_rows > best.host_rows):
             best = found
     enough = best is not None and best.host_rows >= _ENOUGH * wanted.host_rows
@@ -197,10 +241,16 @@ def _made_already(store: Store, plan: Plan, wanted: Placement, room: int) -> Pla
 
 
 def _known(path: Path) -> Placement | None:
+    found = _sealed(path)
+    return Placement(**found["placement"]) if found else None
+
+
+def _sealed(path: Path) -> dict[str, Any]:
+    """A placement that was noted, with the words it was asked for with; empty if damaged."""
     try:
-        return Placement(**read_sealed(path, "placement", _FORMAT)["placement"])
+        return read_sealed(path, "placement", _FORMAT)
     except DamagedFile:
-        return None
+        return {}
 
 
 def _warm() -> None:

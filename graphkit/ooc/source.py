@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 
 from graphkit.data.sampler_kernels import Array
 from graphkit.errors import DamagedFile
 from graphkit.ooc.batch_kernels import gather, gather_halves, gather_steps, unfold, widen
-from graphkit.ooc.disk import BLOCK, PAGE, Bytes, checksum
-from graphkit.ooc.pack_files import words
+from graphkit.ooc.device_rows import DeviceRows, Split
+from graphkit.ooc.disk import BLOCK, PAGE, Bytes, aligned, checksum
+from graphkit.ooc.pack_files import DEVICE, HOST, words
 from graphkit.ooc.packed import Pack
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.plan_files import ids_bytes
@@ -28,7 +30,7 @@ _LINE = 64  # bytes; parts of a buffer start on a line of the processor's cache
 
 
 class Source:
-    """A plan with its pack, and the rows that are kept in memory.
+    """A plan with its pack, and the rows that are kept in memory; not those for the device.
 
     Args:
         store: Whose features.
@@ -43,21 +45,22 @@ class Source:
         self.columns = store.dims.in_channels
         self.dtype: np.dtype[Any] = store.arrays["node/x"].dtype
         self.scale: Array = np.empty(0, np.float32) if store.scale is None else store.scale
-        self.cache: Array = pack.cache() if pack.cached_rows else _no_rows(pack.row_bytes)
-        self._own_bytes = _read_bytes(plan, pack)
-        self.read_bytes = self._own_bytes.copy()  # of each batch, with the shared rows once read
+        self.cache = self._cached()
+        self.read_bytes = _read_bytes(plan, pack)  # of each batch, without the rows it shares
+        self._nodes = plan.num_ids().tolist()
+        self._edges = plan.records["edges"].astype(np.int64).sum(axis=1).tolist()
         self._check = check
         self._checked = np.full(plan.num_batches, check == "never")
 
     def places(
         self, number: int
-    ) -> Iterator[tuple[Path, int, int, Callable[[int, int], Checker | None]]]:
-        """Yields file, offset and length of each run of bytes of a batch, and what gives the
-        check of a block from its place and the run's length."""
-        topology, places, region = self._places(number)
-        yield *topology, _no_check
-        yield *places, _no_check
-        yield *region, _no_check if self._checked[number] else partial(self._block_check, number)
+    ) -> Iterator[tuple[str, Path, int, int, Callable[[int, int], Checker | None]]]:
+        """Yields of each run of bytes of a batch what stage it is for, its file, offset and length,
+        and what gives the check of a block from its place and the run's length."""
+        check = _no_check if self._checked[number] else partial(self._block_check, number)
+        yield "topology", *self.plan.place(number), _no_check
+        yield "rows", *self.pack.where_place(number), _no_check
+        yield "rows", *self.pack.place(number), check
 
     def mark_checked(self, number: int) -> None:
         """Notes that a batch has been read and found to be what was written."""
@@ -72,8 +75,7 @@ class Source:
 
     def cut(self, number: int, room: Bytes) -> tuple[Array, Array, Array]:
         """Cuts a buffer into node ids, edges and features of a batch."""
-        record = self.plan.records[number]
-        nodes, edges = int(record["nodes"].sum()), int(record["edges"].sum())
+        nodes, edges = self._nodes[number], self._edges[number]
         first = 4 * nodes * self.columns
         second = _up(first) + 16 * edges
         third = _up(second) + 8 * nodes
@@ -98,18 +100,32 @@ class Source:
         if unfold(counts, edge_index[1]) != edge_index.shape[1]:
             self._refuse(number, "the edges")
 
-    def fill_rows(self, number: int, places: Bytes, region: Bytes, x: Array) -> None:
-        """Puts the rows of a batch in the order of its nodes, as float32.
+    def find_rows(self, number: int, places: Bytes) -> tuple[Array, Array, int]:
+        """Returns where the rows of a batch are, those it shares with others, which are read now,
+        and the bytes that moved for them.
 
         Raises:
             DamagedFile: Places or rows are not those that were written.
+            StorageError: The disk fails.
         """
-        pack = self.pack
-        found = pack.decode_where(number, places)
+        found = self.pack.decode_where(number, places)
         moved: list[int] = []
-        shared = pack.shared(number, found.needed, moved)
-        self.read_bytes[number] = self._own_bytes[number] + sum(moved)
-        where, cache = found.where, self.cache
+        return found.where, self.pack.shared(number, found.needed, moved), sum(moved)
+
+    def fill_rows(
+        self, number: int, where: Array, region: Bytes, shared: Array, x: Array
+    ) -> tuple[Array, Split | None]:
+        """Puts the rows of a batch in the order of its nodes, as float32.
+
+        Returns:
+            The rows, those on the device left out, and where these belong.
+
+        Raises:
+            DamagedFile: A place is none that was written.
+        """
+        pack, cache = self.pack, self.cache
+        where, split = self._without_device(where)
+        x = x[: len(where)]
         region = region.reshape(-1, pack.row_bytes)
         if self.dtype == np.float32:
             out = words(x.view(np.uint8))
@@ -122,9 +138,43 @@ class Source:
             filled = gather_steps(where, rows[0], rows[1], rows[2], self.scale, x)
         if filled != len(x):
             self._refuse(number, "the places of rows")
+        return x, split
 
-    def _places(self, number: int) -> tuple[tuple[Path, int, int], ...]:
-        return self.plan.place(number), self.pack.where_place(number), self.pack.place(number)
+    def device_rows(self, device: str) -> DeviceRows:
+        """Brings the hottest rows to a device."""
+        parts = self._kept(DEVICE)
+        count = self.pack.device_rows
+        return DeviceRows(parts, count, self.columns, self.dtype, self.scale, device)
+
+    def most_read(self) -> int:
+        """Returns the most bytes that are read for a batch, each run in whole pages."""
+        return int(self.read_bytes.max())
+
+    def _without_device(self, where: Array) -> tuple[Array, Split | None]:
+        """The places of rows that are not on the device, as if there were no other."""
+        first = self.pack.device_rows
+        if first == 0:
+            return where, None
+        hot = (where >= 0) & (where < first)
+        at, rest = np.flatnonzero(hot), np.flatnonzero(~hot)
+        left = where[rest]
+        left[left >= 0] -= first
+        parts = (torch.from_numpy(each) for each in (at, where[at].astype(np.int64), rest))
+        return left, Split(*parts)
+
+    def _kept(self, kind: int) -> Iterator[Array]:
+        """Yields all cached rows of a kind."""
+        for number in np.flatnonzero(self.pack.regions["kind"] == kind):
+            yield self.pack.region(int(number))
+
+    def _cached(self) -> Array:
+        rows, width = self.pack.cached_rows - self.pack.device_rows, self.pack.row_bytes
+        cache: Array = aligned(rows * width)[: rows * width].reshape(rows, width)
+        done = 0
+        for part in self._kept(HOST):
+            cache[done : done + len(part)] = part
+            done += len(part)
+        return cache
 
     def _block_check(self, number: int, low: int, length: int) -> Checker | None:
         if not self.pack.verify:
@@ -175,10 +225,6 @@ def _read_bytes(plan: Plan, pack: Pack) -> Array:
 
 def _no_check(low: int, length: int) -> None:
     return None
-
-
-def _no_rows(row_bytes: int) -> Array:
-    return np.empty((0, row_bytes), dtype=np.uint8)
 
 
 def _up(num_bytes: int) -> int:

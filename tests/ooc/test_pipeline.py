@@ -24,6 +24,9 @@ from graphkit.ooc.budget import Budget
 from graphkit.ooc.buffers import Buffers
 from graphkit.ooc.disk import PAGE, Reader
 from graphkit.ooc.packed_nodes import PackedNodes
+from graphkit.ooc.packed_nodes import _cut as cut
+from graphkit.ooc.pipeline import Meter
+from graphkit.ooc.source import Source
 from tests.ooc.fault_layer import faulty
 from tests.ooc.packed import Asks, packed, undirected, world
 
@@ -266,6 +269,83 @@ def test_bytes_and_time_are_counted(tmp_path: Path) -> None:
     cold = int(made.pack.regions["rows"][:count].sum()) * made.pack.row_bytes
     assert 0 < cold <= meter.read_bytes < cold + count * (2 * 4096 + 20_000)
     assert 0 <= meter.waited <= meter.seconds
+
+
+def test_stages_are_counted(tmp_path: Path) -> None:
+    _, disk = world(tmp_path / "s", rows=100)
+    list(disk.batches("train"))
+    meter = packing(disk).meter
+    assert set(meter.stages) == {"topology", "rows", "assembly"}
+    assert all(seconds > 0 for seconds in meter.stages.values())
+    busy = packing(disk).threads + 4
+    assert sum(meter.stages.values()) < busy * meter.seconds
+    before = dict(meter.stages)
+    list(disk.batches("train"))
+    assert all(meter.stages[name] > before[name] for name in before)
+
+
+def test_several_threads_may_count() -> None:
+    meter = Meter()
+
+    def count() -> None:
+        for _ in range(2000):
+            meter.add(1, 2, 0.5, 0.25, {"rows": 1.0})
+
+    each = [threading.Thread(target=count) for _ in range(4)]
+    for thread in each:
+        thread.start()
+    for thread in each:
+        thread.join()
+    assert (meter.batches, meter.read_bytes, meter.waited, meter.seconds) == (
+        8000, 16_000, 4000.0, 2000.0,
+    )  # fmt: skip
+    assert meter.stages == {"topology": 0.0, "rows": 8000.0, "assembly": 0.0}
+
+
+def test_files_are_opened_once_a_turn(tmp_path: Path) -> None:
+    _, disk = world(tmp_path / "s")
+    list(disk.batches("train"))
+    with nothing_left(), faulty(0, only=("open",)) as layer:
+        assert len(list(disk.batches("train"))) > 5
+    assert len(layer.calls) == 3 + 2  # topology, places and rows; a lock of plan and of pack
+
+
+def test_the_next_batch_is_read_while_one_is_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, disk = world(tmp_path / "s")
+    done = threading.Event()
+    reads: list[str] = []
+    fill, read_into = Source.fill_rows, Reader.read_into
+
+    def noted(reader: Reader, *words: Any) -> None:
+        reads.append(reader.path.name)
+        read_into(reader, *words)
+        if len(reads) == 6:
+            done.set()
+
+    def held(source: Source, number: int, *words: Any) -> Any:
+        if number == 0:
+            assert done.wait(20), reads
+        return fill(source, number, *words)
+
+    monkeypatch.setattr(Reader, "read_into", noted)
+    monkeypatch.setattr(Source, "fill_rows", held)
+    next(disk.batches("train"))
+    assert reads[:6].count("topo-000.bin") == 2
+
+
+def test_cached_rows_leave_room_for_more_batches_under_way(tmp_path: Path) -> None:
+    _, disk = world(tmp_path / "s", rows=1200)
+    batching = packing(disk)
+    buffers, raw = batching._room()
+    source = batching._source("train")
+    rooms = cut(raw, source, buffers.count)
+    assert batching.budget is not None
+    assert len(rooms) == buffers.count > batching.budget.under_way
+    assert all(len(room) >= source.most_read() for room in rooms)
+    assert len({room.ctypes.data for room in rooms}) == len(rooms)
+    assert cut(raw, source, 1)[0].ctypes.data % PAGE == 0
 
 
 @pytest.mark.parametrize("span", [0, 4])

@@ -158,6 +158,37 @@ def test_packs_that_are_there_are_opened_by_name(tmp_path: Path) -> None:
         open_ready(store, {"train": ("0" * 16, "0" * 16)})
 
 
+def test_what_was_made_for_a_memory_is_opened_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ``make_ready`` finds its pack again, ``open_ready`` takes it; elsewhere it must fit."""
+    _, store = undirected(tmp_path / "s", columns=512)
+    held = base = 8 << 20
+    monkeypatch.setattr(module, "resident_bytes", lambda: held)
+    monkeypatch.setattr("graphkit.ooc.budget.resident_bytes", lambda: held)
+    reserve = 1 << 20
+    bare = ready(store, reserve=reserve, cached_rows=0).budget
+    assert bare is not None
+    memory = int((bare.needed + 600 * 2048) / 0.95)
+    made = names(ready(store, memory=memory, reserve=reserve))
+    held = base + (1 << 19)  # less than is left aside
+    assert names(ready(store, memory=memory, reserve=reserve)) == made
+    opened = open_ready(store, made, memory=memory, reserve=reserve)
+    assert opened.budget is not None
+    assert -opened.budget.slack <= opened.budget.room < 0
+    for other, kept in ((memory - 4096, reserve), (memory, reserve + 4096)):
+        with pytest.raises(SettingError, match="with these packs takes"):
+            open_ready(store, made, memory=other, reserve=kept)
+    held = base + opened.budget.slack + (1 << 16)
+    with pytest.raises(SettingError, match="with these packs takes"):
+        open_ready(store, made, memory=memory, reserve=reserve)
+    for path in store.path.glob("plans/*/packs/placement-*.json"):
+        path.write_bytes(b"{}")  # damaged: nothing is known of what it was made for
+    held = base + (1 << 19)
+    with pytest.raises(SettingError, match="with these packs takes"):
+        open_ready(store, made, memory=memory, reserve=reserve)
+
+
 def test_hidden_nodes_are_refused_before_any_work(tmp_path: Path) -> None:
     problem = random_problem(300, 900)
     split = problem.split
