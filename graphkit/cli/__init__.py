@@ -11,7 +11,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from graphkit.cli import bench, datasets, distill, models, ooc
+from graphkit.cli import bench, datasets, distill, models, ooc, ooc_bench
 from graphkit.errors import GraphkitError
 
 __all__ = ["main"]
@@ -65,6 +65,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
             "train": ooc.train,
             "info": ooc.info,
             "verify": ooc.verify,
+            "bench": ooc_bench.bench,
             "clean": ooc.clean,
         },
     ),
