@@ -110,7 +110,7 @@ GRAPHS = {
 def main(
     folder: Path,
     size: Literal["small", "medium", "full"] = "full",
-    seconds: float = 40.0,
+    seconds: float = 30.0,
     out: Path | None = None,
 ) -> None:
     """Prepares the graph, measures it, and writes what came out.

@@ -2,6 +2,9 @@
 
 The jobs of a measurement run one after the other and are kept one by one, so that a measurement
 that was interrupted goes on. What they come to is held against the goals in ``ooc_bars``.
+
+A way that is cut off has the time of its epoch reckoned from the later half of the batches it came
+to. A page cache is full by then; an LRU cache may still fill, and looks slower than it would be.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ class Asked:
     light: int = 16
     heavy: int = 256
     rounds: int = 5
-    some: int = 8
+    some: int = 6
     seconds: float = 60.0
     ways: tuple[Way, ...] = WAYS
     shares: tuple[float, ...] = (0.9, 0.8)

@@ -33,6 +33,7 @@ class Step:
 
 
 def network(store: Store, hops: int, hidden: int, seed: int) -> Step:
+    """Makes a GraphSAGE of as many layers as there are hops; the same one for the same seed."""
     torch.manual_seed(seed)
     net = GraphSAGE(store.dims, hidden_channels=hidden, num_layers=hops, undirected=False)
     model = as_model(net)
@@ -67,7 +68,7 @@ def measured_epoch(
     if replay is not None:
         replay.forget()
         replay.rows_read = 0
-    stages, read = _stages(packed), _read_bytes()
+    stages, read = dict(packed.meter.stages), _read_bytes()
     waits, steps, losses, wanted = list[float](), list[float](), list[float](), 0
     coming = iter(problem.batches("train", step.model if step else None, epoch, first))
     start = clock = time.perf_counter()
@@ -90,19 +91,14 @@ def measured_epoch(
     begin = epoch % part.plan.sampled_epochs * count
     rows = part.pack.regions["rows"][begin + first : begin + count]
     asked = int(rows.sum()) if replay is None else replay.rows_read
-    now = _stages(packed) if replay is None else {}
+    now = packed.meter.stages if replay is None else {}
     return {
         "epoch": epoch, "batches": len(each), "of": count, "whole": whole, "seconds": took,
         "epoch_seconds": count * (took / len(each) if whole else fmean(each[len(each) // 2 :])),
         "wait_seconds": sum(waits), "compute_seconds": sum(steps), "losses": losses,
         "wanted_bytes": wanted * part.pack.row_bytes, "asked_bytes": asked * part.pack.row_bytes,
-        "disk_bytes": read, "stages": {k: v - stages.get(k, 0.0) for k, v in now.items()},
+        "disk_bytes": read, "stages": {k: v - stages[k] for k, v in now.items()},
     }  # fmt: skip
-
-
-def _stages(packed: PackedNodes) -> dict[str, float]:
-    """Seconds of each stage of reading so far, where the pipeline counts them."""
-    return dict(getattr(packed.meter, "stages", {}))
 
 
 def _read_bytes() -> int:

@@ -185,7 +185,8 @@ def _drawn(found: Found) -> Markup:
                 _text(256 + width, y, line.text, "ink"),
             ]  # fmt: skip
         y += 16
-    frame = {"viewBox": f"0 0 760 {y + 8}", "role": "img", "font-size": "12"}
+    frame = {"viewBox": f"0 0 760 {y + 8}", "role": "img", "font-size": "12",
+             "style": "max-width: 760px"}  # fmt: skip
     return element("svg", frame, *parts)
 
 

@@ -92,7 +92,8 @@ class InMemory(Replay):
 
     def __init__(self, store: Store, plan: Plan) -> None:
         super().__init__(store, plan)
-        self.x = torch.from_numpy(store.decode(store.load("node/x")))
+        rows = store.load("node/x")
+        self.x = torch.from_numpy(rows if rows.dtype == np.float32 else store.decode(rows))
         self._drawn: dict[int, Drawn] = {}
 
     def drawn(self, number: int) -> Drawn:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     )
     from graphkit.models.graph_mamba import GraphMamba
     from graphkit.models.graph_mamba_hybrid import GraphMambaHybrid
-    from graphkit.models.graph_transformer import GraphTransformer
+    from graphkit.models.graph_transformer import (
+        FullGraphTransformer,
+        GraphTransformer,
+        WalkGraphTransformer,
+        WLGraphTransformer,
+    )
     from graphkit.models.hgnn import HGNN, HGNNPlus, LightMLP
     from graphkit.models.label_propagation import LabelPropagation
     from graphkit.models.mlp import MLP
@@ -79,6 +84,21 @@ GRAPH_MODELS: dict[str, ModelEntry] = {
         "Dwivedi and Bresson, DLG-AAAI 2021",
         {"readout": "mean"},
     ),
+    "graph-transformer-walk": ModelEntry(
+        "graph_transformer:WalkGraphTransformer",
+        "places by returning walks, ICLR 2022",
+        {"encoding": 16, "readout": "mean"},
+    ),
+    "graph-transformer-wl": ModelEntry(
+        "graph_transformer:WLGraphTransformer",
+        "places by colours, DLG-AAAI 2021",
+        {"encoding": 100, "readout": "mean"},
+    ),
+    "graph-transformer-full": ModelEntry(
+        "graph_transformer:FullGraphTransformer",
+        "attention between all nodes, DLG-AAAI 2021",
+        {"readout": "mean"},
+    ),
     "graph-mamba": ModelEntry(
         "graph_mamba:GraphMamba", "Behrouz and Hashemi, KDD 2024", {"readout": "mean"}
     ),
@@ -116,7 +136,12 @@ _HOMES = {
     ),
     "graph_mamba": ("GraphMamba",),
     "graph_mamba_hybrid": ("GraphMambaHybrid",),
-    "graph_transformer": ("GraphTransformer",),
+    "graph_transformer": (
+        "FullGraphTransformer",
+        "GraphTransformer",
+        "WLGraphTransformer",
+        "WalkGraphTransformer",
+    ),
     "hgnn": ("HGNN", "HGNNPlus", "LightMLP"),
     "label_propagation": ("LabelPropagation",),
     "mlp": ("MLP",),
@@ -147,6 +172,7 @@ __all__ = [
     "FramedMLP",
     "FramedSAGE",
     "FromModule",
+    "FullGraphTransformer",
     "GatedGCN",
     "GraphMamba",
     "GraphMambaHybrid",
@@ -160,6 +186,8 @@ __all__ = [
     "ModelEntry",
     "TokenizedGNN",
     "VanillaGCN",
+    "WLGraphTransformer",
+    "WalkGraphTransformer",
     "as_model",
     "frozen",
     "model_factory",

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.utils.checkpoint import checkpoint
 
 from graphkit.nn.scan_dispatch import states_of, token_loop_wins
 from graphkit.nn.scan_layout import starts
@@ -91,35 +90,63 @@ def chunked_scan(
     in memory.
     """
     loops = token_loop_wins(len(x) * A.numel(), size)
-    states = states_of("loop" if loops else "scan", size)
-    state, outputs, ends = x.new_zeros(len(x), *A.shape), [], []
-    resets: list[Tensor | None] = [None] * -(-x.shape[1] // size)
-    picks: list[Tensor] = [torch.empty(0, dtype=torch.long, device=x.device)] * len(resets)
-    if ptr is not None:
-        resets = list(starts(ptr).split(size))
-        at = _ends(ptr)
-        picks = [at[(at >= low) & (at < low + size)] - low for low in range(0, x.shape[1], size)]
-    # split and not slices: the gradient of each slice would be as large as the whole
-    parts = (t.split(size, dim=1) for t in (x, delta, B, C))
-    for *tokens, reset, pick in zip(*parts, resets, picks, strict=True):
-        y, state, picked = checkpoint(
-            _chunk, *tokens, A, reset, state, pick, discretization, states,
-            use_reentrant=False, preserve_rng_state=False,
-        )  # fmt: skip
-        outputs.append(y)
-        ends.append(picked)
-    last = state if ptr is None else _spread_ends(torch.cat(ends), ptr)
-    return torch.cat(outputs, dim=1), last
+    how = (discretization, states_of("loop" if loops else "scan", size))
+    if ptr is None:
+        return _Chunked.apply(x, delta, A, B, C, None, None, size, how)
+    y, ends = _Chunked.apply(x, delta, A, B, C, starts(ptr), _ends(ptr), size, how)
+    return y, _spread_ends(ends, ptr)
 
 
-def _chunk(
-    x: Tensor, delta: Tensor, B: Tensor, C: Tensor, A: Tensor,  # noqa: N803
-    reset: Tensor | None, before: Tensor, pick: Tensor, discretization: Discretization,
-    states: States,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Returns outputs, the last state, and the states at ``pick`` of a packed row."""
-    y, h = _span(x, delta, A, B, C, reset, before, discretization, states)
-    return y, h[:, -1].clone(), h[0].index_select(0, pick)  # a clone: a view would keep all of h
+class _Chunked(torch.autograd.Function):
+    """Writes into tensors made beforehand: what stays never lies between what is freed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor,  # noqa: N803
+        reset: Tensor | None, ends: Tensor | None, size: int, how: tuple[Discretization, States],
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        y, lows = torch.empty_like(x), range(0, x.shape[1], size)
+        marks = x.new_zeros(len(lows) + 1, len(x), *A.shape)  # the states between chunks
+        picked = None if ends is None else x.new_empty(len(ends), *A.shape)
+        for k, low in enumerate(lows):
+            part = slice(low, low + size)
+            u, step, b, c = (t[:, part] for t in (x, delta, B, C))
+            cut = None if reset is None else reset[part]
+            y[:, part], h = _span(u, step, A, b, c, cut, marks[k], *how)
+            marks[k + 1] = h[:, -1]
+            if ends is not None and picked is not None:
+                here = (ends >= low) & (ends < low + size)
+                picked[here] = h[0, ends[here] - low]
+        ctx.save_for_backward(x, delta, A, B, C, reset, ends, marks[:-1])
+        ctx.size, ctx.how = size, how
+        return y, marks[-1].clone() if picked is None else picked
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, grad_last: Tensor) -> tuple[Tensor | None, ...]:
+        x, delta, A, B, C, reset, ends, marks = ctx.saved_tensors  # noqa: N806
+        grads = [torch.empty_like(t) for t in (x, delta, B, C)]
+        grad_rates = torch.zeros_like(A)
+        carry = grad_last if ends is None else torch.zeros_like(marks[0])
+        for k in reversed(range(len(marks))):
+            low = k * ctx.size
+            part = slice(low, low + ctx.size)
+            with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+                leaves = [t[:, part].detach().requires_grad_() for t in (x, delta, B, C)]
+                leaves += [t.detach().requires_grad_() for t in (A, marks[k])]
+                u, step, b, c, rates, before = leaves
+                cut = None if reset is None else reset[part]
+                y, h = _span(u, step, rates, b, c, cut, before, *ctx.how)
+                found, wanted = [y, h[:, -1]], [grad_y[:, part], carry]
+                if ends is not None:
+                    here = (ends >= low) & (ends < low + ctx.size)
+                    found.append(h[0, ends[here] - low])
+                    wanted.append(grad_last[here])
+            *of_tokens, of_rates, carry = torch.autograd.grad(found, leaves, wanted)
+            grad_rates += of_rates
+            for grad, of_part in zip(grads, of_tokens, strict=True):
+                grad[:, part] = of_part
+        return grads[0], grads[1], grad_rates, grads[2], grads[3], None, None, None, None
 
 
 def _ends(ptr: Tensor) -> Tensor:

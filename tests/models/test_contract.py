@@ -60,6 +60,9 @@ NO_GRADIENT = {
     "GraphMamba": ("layers.1.local.norm_edges.",),
     "GraphMambaHybrid": ("layers.1.local.norm_edges.",),
     "GraphTransformer": ("layers.1.edges.",),
+    "WalkGraphTransformer": ("layers.1.edges.",),
+    "WLGraphTransformer": ("layers.1.edges.",),
+    "FullGraphTransformer": ("layers.1.edges.",),
     "TokenizedGNN": ("decode_nodes.",),
 }
 
