@@ -256,6 +256,8 @@ def train(
         quiet: No progress.
         as_json: Print the record's main numbers as JSON.
     """
+    # Threads of OpenMP that wait by spinning take the processor from those that read.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     from graphkit.bench.ooc_run import one_then_all, prepared_for, trained
