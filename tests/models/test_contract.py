@@ -533,7 +533,7 @@ class TestEveryEntry:
     def test_transforms_are_named_by_their_settings(self, kind: str, name: str) -> None:
         """Their ``repr`` is the name under which results are kept: no address, no two alike."""
         model = build(LISTS[kind][name], Dims(3, 2, num_nodes=4))
-        for change in (model.pre_transform if once else None, model.transform):
+        for change in (model.pre_transform, model.transform):
             assert " at 0x" not in repr(change)
 
     def test_settings_are_by_name_and_few(self, kind: str, name: str) -> None:
