@@ -98,7 +98,7 @@ class _Framed(Model):
         """The layers' matrix, and in training random signs of the encoding."""
         parts: list[Callable[[Any], Any]] = [self.adjacency] if self.adjacency else []
         if self.encoding and self.training and self.random_signs:
-            parts.append(SignFlip("pe"))
+            parts.append(SignFlip("pe", per="batch"))
         return Chain(*parts) if parts else None
 
     def inputs(self, batch: Any) -> Float[Tensor, "nodes channels"]:
