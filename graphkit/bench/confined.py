@@ -75,19 +75,23 @@ def memory_group(memory: int) -> Iterator[Group | None]:
 def run_within(module: str, words: Sequence[str], memory: int | None) -> Ended:
     """Runs ``python -m MODULE WORDS`` and waits for it.
 
+    Threads of OpenMP that wait for work sleep in it, unless ``OMP_WAIT_POLICY`` is set: spinning,
+    they would take the processor from threads that read.
+
     Args:
         module: What is run.
         words: Its arguments.
         memory: Bytes it may hold, page cache included; ``None`` sets no limit.
     """
     command = [sys.executable, "-m", module, *words]
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ}
     with contextlib.ExitStack() as stack:
         group = None if memory is None else stack.enter_context(memory_group(memory))
         if group is not None:  # joined before anything is loaded, so that all of it counts
             join = 'echo $$ > "$0" && exec "$@"'
             command = ["sh", "-c", join, str(group.path / "cgroup.procs"), *command]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
         try:
             output, errors = process.communicate()

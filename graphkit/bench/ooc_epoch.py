@@ -21,6 +21,7 @@ from graphkit.train import GradientUpdate, TrainConfig
 
 __all__ = ["Peak", "Step", "measured_epoch", "network"]
 
+LEAST = 4  # batches of an epoch that is cut off: a mapping's page cache is full after two or three
 LOSSES = 3  # first losses of an epoch that are kept, to hold ways against each other
 
 
@@ -58,8 +59,8 @@ def measured_epoch(
         step: What is trained; ``None`` only takes batches.
         epoch: Which.
         batches: How many, the last of the epoch; ``None`` takes all.
-        seconds: When it is cut off; the time of an epoch is then reckoned from the later half of
-            its batches, in which a page cache that started empty is filled.
+        seconds: When it is cut off, if it has come to four batches; the time of an epoch is then
+            reckoned from the later half of them, in which a page cache is filled.
     """
     part, other = packed.parts["train"], problem.batching
     count = part.plan.batches_per_epoch
@@ -72,7 +73,7 @@ def measured_epoch(
     waits, steps, losses, wanted = list[float](), list[float](), list[float](), 0
     coming = iter(problem.batches("train", step.model if step else None, epoch, first))
     start = clock = time.perf_counter()
-    while seconds is None or clock - start < seconds:
+    while seconds is None or clock - start < seconds or len(steps) < LEAST:
         batch = next(coming, None)
         before, clock = clock, time.perf_counter()
         if batch is None:

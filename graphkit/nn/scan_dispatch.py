@@ -37,8 +37,8 @@ class Thresholds:
         full: Share of valid tokens from which a padded batch is run as it is.
     """
 
-    loop_slice: int = 16_384
-    loop_length: int = 32
+    loop_slice: int = 8_192
+    loop_length: int = 64
     chunk_numbers: int = 1 << 20
     whole_bytes: int = 4 << 30
     full: float = 0.6

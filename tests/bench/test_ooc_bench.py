@@ -3,18 +3,20 @@ by numbers checked by hand."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from graphkit.bench import ooc_bench
+from graphkit.bench import ooc_bench, ooc_epoch
 from graphkit.bench.confined import Ended
 from graphkit.bench.ooc_bars import Bar, bars, later, steady
 from graphkit.bench.ooc_bench import Asked, jobs, measure, measured
@@ -181,13 +183,18 @@ def test_a_way_trains_and_is_taken_apart(base: Job, ready: dict[str, Any], way: 
     assert first["losses"] == alone["losses"]  # the same network on the same batches
 
 
-def test_a_slow_epoch_is_cut_off_and_reckoned(base: Job, ready: dict[str, Any]) -> None:
+def test_a_slow_epoch_is_cut_off_and_reckoned(
+    base: Job, ready: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The k-th look at the clock says k * k: four batches take 4, 12, 20 and 28 seconds."""
+    looks = (float(k * k) for k in itertools.count())
+    monkeypatch.setattr(ooc_epoch, "time", SimpleNamespace(perf_counter=lambda: next(looks)))
     packs = (ready["plan"], ready["pack"])
-    cut = replace(base, kind="way", way="memory", packs=packs, seconds=1e-9)
-    [epoch] = carry_out(cut)["epochs"]
-    assert (epoch["batches"], epoch["whole"]) == (1, False)
-    spent = epoch["wait_seconds"] + epoch["compute_seconds"]
-    assert epoch["epoch_seconds"] == pytest.approx(spent * epoch["of"])
+    job = replace(base, kind="way", way="memory", packs=packs, seconds=10.0)
+    [epoch] = carry_out(job)["epochs"]
+    assert (epoch["batches"], epoch["whole"], epoch["seconds"]) == (4, False, 64.0)
+    assert (epoch["wait_seconds"], epoch["compute_seconds"]) == (1 + 5 + 9 + 13, 3 + 7 + 11 + 15)
+    assert epoch["epoch_seconds"] == 24.0 * epoch["of"]
 
 
 def test_reading_and_the_disk_in_turn(base: Job, ready: dict[str, Any]) -> None:

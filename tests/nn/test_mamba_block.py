@@ -186,6 +186,20 @@ def test_gradients_are_right(reverse: bool) -> None:
     assert torch.autograd.gradcheck(called, (x, *named.values()))
 
 
+def test_half_precision_stays_close_and_trains() -> None:
+    torch.manual_seed(6)
+    layer = BidirectionalMamba(64)
+    x, ptr = torch.randn(50, 64), torch.tensor([0, 20, 50])
+    expected = layer(x, ptr=ptr)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x, ptr=ptr).float()
+    assert float((found - expected).detach().abs().max()) < 0.02 * float(
+        expected.detach().abs().max()
+    )
+    found.square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in layer.parameters())
+
+
 def test_sizes_out_of_range_are_refused() -> None:
     with pytest.raises(SettingError, match="a state of 0"):
         MambaBlock(8, d_state=0)
