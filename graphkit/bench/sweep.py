@@ -19,6 +19,7 @@ from typing import Literal, Protocol, runtime_checkable
 from graphkit.bench.experiment import Experiment
 from graphkit.bench.run import Loader, run
 from graphkit.bench.store import Store
+from graphkit.bench.suites import Sources
 from graphkit.errors import DamagedFile, DataNotFound
 
 __all__ = ["Event", "Watch", "pending", "sweep"]
@@ -126,7 +127,9 @@ def sweep(
     processes, events = [], []
     for number in range(workers):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_worker, args=(number, *arguments, theirs), daemon=False)
+        process = context.Process(
+            target=_worker, args=(Sources.loaded(), number, *arguments, theirs), daemon=False
+        )
         process.start()
         theirs.close()  # else the end of the process would not end the pipe
         processes.append(process)
@@ -174,6 +177,7 @@ def _heard(pipes: Sequence[Connection]) -> Iterator[Event]:
 
 
 def _worker(
+    sources: Sources,
     number: int,
     experiments: Sequence[Experiment],
     store: Store,

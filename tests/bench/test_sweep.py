@@ -188,6 +188,35 @@ def test_killed_worker_leaves_nothing_undone(
     assert len(ended) == len(set(ended)) == RUNS
 
 
+WITH_CLASSES = """
+from dataclasses import dataclass
+from functools import partial
+
+from graphkit.bench import Experiment
+from graphkit.models import MLP
+from graphkit.train import Supervised, TrainConfig
+
+class Own(MLP):
+    pass
+
+@dataclass(frozen=True)
+class Mine(Supervised):
+    pass
+
+MODEL = partial(Own, hidden_channels=4)
+SUITE = (Experiment("own", "sbm/small", Mine(MODEL, TrainConfig(epochs=2)), seeds=range(2)),)
+"""
+
+
+def test_processes_know_the_classes_of_a_suite(tmp_path: Path) -> None:
+    """A recipe and a network of the suite's own file reach processes that did not load it."""
+    path = tmp_path / "suite_with_classes.py"
+    path.write_text(WITH_CLASSES)
+    _, experiments = load_suite(str(path))
+    assert sweep(experiments, Store(tmp_path), suite="own", workers=2, threads=1) == 0
+    assert [one["status"] for one in records(tmp_path, "own").values()] == ["done", "done"]
+
+
 @pytest.mark.parametrize("sent", [0, 2, 40])
 def test_a_process_killed_while_it_tells_holds_up_no_other(sent: int) -> None:
     """The first one dies in the middle of a message; what the second tells is still heard."""
