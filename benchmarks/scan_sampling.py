@@ -227,8 +227,8 @@ def table(results: list[Result]) -> Table:
 
 
 def main(
-    nodes: int = 8_000_000,
-    edges: int = 160_000_000,
+    nodes: int = 4_000_000,
+    edges: int = 60_000_000,
     fanouts: tuple[int, ...] = (10, 10, 10),
     batch_size: int = 1024,
     batches: int = 32,

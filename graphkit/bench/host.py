@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["describe_host", "peak_memory_bytes", "reset_peak_memory"]
+from graphkit.errors import SettingError
+
+__all__ = ["check_device", "describe_host", "peak_memory_bytes", "reset_peak_memory"]
 
 
 def describe_host(device: str) -> dict[str, Any]:
@@ -30,6 +32,19 @@ def describe_host(device: str) -> dict[str, Any]:
         "git_dirty": dirty,
         "deterministic": device == "cpu" or torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def check_device(device: str) -> None:
+    """Refuses a device that torch does not reach.
+
+    Raises:
+        SettingError: It is unknown, or there is none here.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (AssertionError, RuntimeError) as error:  # the first where torch was built without it
+        reason = str(error).partition("\n")[0]
+        raise SettingError(f"device = {device!r} cannot be used: {reason}") from error
 
 
 def reset_peak_memory(device: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,18 +15,33 @@ from graphkit.bench.experiment import Experiment
 from graphkit.bench.presets import NODES
 from graphkit.bench.run import Loader, RunRecord, run
 from graphkit.bench.store import Store as Records
-from graphkit.bench.stored import Reading, StoredProblem
+from graphkit.bench.stored import ReadAhead, StoredProblem, reading_of
 from graphkit.bench.sweep import Watch, sweep
 from graphkit.errors import DataError
 from graphkit.models import NODE_MODELS, model_factory
-from graphkit.ooc.packed_nodes import PackedNodes
+from graphkit.ooc.refresh import Refreshed
 from graphkit.ooc.store import Store
-from graphkit.train import ModelFactory, Supervised
+from graphkit.train import ModelFactory, Supervised, TrainConfig
 from graphkit.train.ranks import rank, ranks
 
-__all__ = ["SUITE", "one_then_all", "prepared_for", "trained"]
+__all__ = ["SUITE", "config_of", "one_then_all", "prepared_for", "trained"]
 
 SUITE = "ooc"
+
+Batches = TypeVar("Batches", bound=ReadAhead)
+
+
+def config_of(epochs: int, lr: float | None = None) -> TrainConfig:
+    """Returns how a model is trained on a store.
+
+    Args:
+        epochs: Passes over the training part.
+        lr: Learning rate; ``None`` is the preset's.
+
+    Raises:
+        SettingError: A number is out of range.
+    """
+    return replace(NODES, epochs=epochs, stop=None, lr=NODES.lr if lr is None else lr)
 
 
 def prepared_for(store: Store, model: str, hidden: int | None = None) -> ModelFactory:
@@ -52,7 +68,7 @@ def prepared_for(store: Store, model: str, hidden: int | None = None) -> ModelFa
     return factory
 
 
-def one_then_all(ready: Callable[[], PackedNodes]) -> PackedNodes:
+def one_then_all(ready: Callable[[], Batches]) -> Batches:
     """Returns what ``ready`` gives: of several processes one draws and packs, the others find it
     done."""
     if ranks() > 1:
@@ -63,7 +79,7 @@ def one_then_all(ready: Callable[[], PackedNodes]) -> PackedNodes:
 
 
 def trained(
-    batching: PackedNodes,
+    batching: ReadAhead,
     name: str,
     factory: ModelFactory,
     *,
@@ -78,6 +94,8 @@ def trained(
 ) -> RunRecord | None:
     """Returns the record of a run on a store, carried out now if it is not on disk.
 
+    Work behind that draws fresh samples has ended afterwards, whatever happened.
+
     Args:
         batching: What reads the store.
         name: Name of the experiment.
@@ -91,18 +109,21 @@ def trained(
         threads: Threads; ``None`` leaves torch's number.
         watch: Told of the run.
     """
-    train = replace(NODES, epochs=epochs, stop=None, lr=NODES.lr if lr is None else lr)
     experiment = Experiment(
-        name, StoredProblem(batching), Supervised(factory, train), (seed,),
-        measure=Reading(batching),
+        name, StoredProblem(batching), Supervised(factory, config_of(epochs, lr)), (seed,),
+        measure=reading_of(batching),
     )  # fmt: skip
     records = Records(results)
-    if ranks() > 1:
-        return _shared(experiment, seed, records, device)
-    failed = sweep(
-        [experiment], records, suite=SUITE, device=device, threads=threads, retry=True,
-        keep_models=keep_models, watch=watch,
-    )  # fmt: skip
+    try:
+        if ranks() > 1:
+            return _shared(experiment, seed, records, device)
+        failed = sweep(
+            [experiment], records, suite=SUITE, device=device, threads=threads, retry=True,
+            keep_models=keep_models, watch=watch,
+        )  # fmt: skip
+    finally:
+        if isinstance(batching, Refreshed):
+            batching.close()
     path = records.path(SUITE, experiment.run_id(seed))
     if failed and not path.is_file():
         return None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from graphkit.bench.experiment import Experiment
+from graphkit.bench.host import check_device
 from graphkit.bench.run import Loader, run
 from graphkit.bench.store import Store
 from graphkit.bench.suites import Sources
@@ -113,10 +114,12 @@ def sweep(
         watch: Told of every event.
 
     Raises:
+        SettingError: The device cannot be used.
         KeyboardInterrupt: Interrupted; the same call goes on where it was.
     """
     import torch
 
+    check_device(device)
     threads = threads or max(1, (os.cpu_count() or 1) // max(workers, 1))
     again = _failed_before(experiments, store, suite) if retry else {}
     if workers <= 1:

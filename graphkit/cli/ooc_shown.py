@@ -37,6 +37,7 @@ def plan_told(store: Store, plan: Plan) -> dict[str, Any]:
     return {
         "plan": plan.plan_id,
         **{key: plan.settings[key] for key in kept},
+        "first_epoch": plan.settings.get("first_epoch"),
         "batches": plan.num_batches,
         "rows_per_batch": curve.accesses / max(plan.num_batches, 1),
         "edges_per_batch": int(plan.records["edges"].sum()) / max(plan.num_batches, 1),
@@ -54,9 +55,11 @@ def show_plan(told: dict[str, Any], *, curve: bool = True) -> None:
     from graphkit.ooc import show_bytes
 
     drawn = ",".join(map(str, told["fanouts"]))
+    first = told["first_epoch"]
+    since = "" if first is None else f" from {first} on"
     print(
         f"plan {told['plan']}: {told['part']}, {told['batches']:,} batches of {told['batch_size']} "
-        f"({told['sampled_epochs']} epochs, {drawn} neighbours)\n"
+        f"({told['sampled_epochs']} epochs{since}, {drawn} neighbours)\n"
         f"  {told['rows_per_batch']:,.0f} rows and {told['edges_per_batch']:,.0f} edges a batch; "
         f"all rows {show_bytes(told['unpacked_bytes'])}"
     )
@@ -69,13 +72,19 @@ def show_plan(told: dict[str, Any], *, curve: bool = True) -> None:
 
 
 def show_estimate(
-    store: Store, fanouts: tuple[int, ...], batch_size: int, sampled_epochs: int, seed: int
+    store: Store,
+    fanouts: tuple[int, ...],
+    batch_size: int,
+    sampled_epochs: int,
+    seed: int,
+    refresh: int = 0,
 ) -> None:
     from graphkit.ooc import show_bytes
     from graphkit.ooc.estimate import estimate
 
+    on_disk = 2 * sampled_epochs if refresh else sampled_epochs
     found = estimate(
-        store, fanouts=fanouts, batch_size=batch_size, sampled_epochs=sampled_epochs, seed=seed
+        store, fanouts=fanouts, batch_size=batch_size, sampled_epochs=on_disk, seed=seed
     )
     table = Table(title="what it would take", title_justify="left", show_header=False)
     batch = f"{found.batch_nodes:,} nodes and {found.batch_edges:,} edges each"
@@ -89,6 +98,9 @@ def show_estimate(
         ("reading an epoch", found.epoch_seconds),
     ):  # fmt: skip
         table.add_row(name, f"about {seconds:.1f} s")
+    if refresh:
+        kept = f"each drawn epoch is used {refresh} times, the plans of two are on disk"
+        table.add_row("fresh samples", f"{kept}; a quarter more memory for the work behind")
     Console().print(table)
 
 

@@ -1,19 +1,31 @@
-"""What a store is made of, as the command line names it: a problem, a folder, files."""
+"""What the words of ``graphkit ooc`` stand for: sources of a store, its plans, fan-outs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from graphkit.errors import DataError, DataNotFound, SettingError
+from graphkit.cli.ooc_shown import names_below
+from graphkit.errors import DataError, DataNotFound, SettingError, unknown_name
 
 if TYPE_CHECKING:
     from graphkit.ooc.inputs import Input
     from graphkit.ooc.store import Store
 
-__all__ = ["DType", "Loops", "default_place", "is_store", "prepared", "source_of"]
+__all__ = [
+    "DType",
+    "Engine",
+    "Loops",
+    "default_place",
+    "hops_of",
+    "is_store",
+    "one_plan",
+    "prepared",
+    "source_of",
+]
 
 DType = Literal["float32", "float16", "int8"]
+Engine = Literal["auto", "memory", "scan"]
 Loops = Literal["keep", "add", "drop"]
 
 
@@ -25,6 +37,31 @@ def default_place(source: str, name: str) -> Path:
     """Where the store of a source goes if nobody says."""
     stem = Path(source).name if Path(source).exists() else name
     return Path(stem.replace("/", "-").removesuffix(".npy").removesuffix(".parquet") + ".store")
+
+
+def hops_of(text: str) -> tuple[int, ...]:
+    """Neighbours drawn per hop, nearest hop first."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(
+            f"fanouts {text!r}: expected a number per hop with commas between, such as 10,10"
+        ) from None
+
+
+def one_plan(store: Store, beginning: str) -> str:
+    """Name of the one plan of a store that begins so."""
+    names = names_below(store.path / "plans", "plan.json")
+    chosen = [name for name in names if name.startswith(beginning)]
+    if not names:
+        raise DataNotFound(f"{store.path} has no plan; start with graphkit ooc sample")
+    if not chosen:
+        raise unknown_name("plan", beginning, names, f"graphkit ooc info {store.path}")
+    if len(chosen) > 1:
+        raise SettingError(
+            f"{store.path} has {len(chosen)} such plans: {', '.join(chosen)}; say --plan"
+        )
+    return chosen[0]
 
 
 def source_of(

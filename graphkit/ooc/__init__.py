@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphkit.ooc.plan import Plan
     from graphkit.ooc.prepare import Settings, disk_bytes
     from graphkit.ooc.ready import make_ready, open_ready
+    from graphkit.ooc.refresh import Refreshed, make_refreshed
     from graphkit.ooc.rows import Cached, Lru, OnDisk, Rows
     from graphkit.ooc.sizes import parse_bytes, show_bytes
     from graphkit.ooc.store import Store
@@ -38,6 +39,7 @@ _HOMES = {
     "plan": ("Plan",),
     "prepare": ("Settings", "disk_bytes"),
     "ready": ("make_ready", "open_ready"),
+    "refresh": ("Refreshed", "make_refreshed"),
     "rows": ("Cached", "Lru", "OnDisk", "Rows"),
     "sizes": ("parse_bytes", "show_bytes"),
     "store": ("Store",),
@@ -59,6 +61,7 @@ __all__ = [
     "PackedNodes",
     "Placement",
     "Plan",
+    "Refreshed",
     "Rows",
     "Settings",
     "Store",
@@ -66,6 +69,7 @@ __all__ = [
     "find_damage",
     "info",
     "make_ready",
+    "make_refreshed",
     "of_data",
     "of_files",
     "of_ogb",

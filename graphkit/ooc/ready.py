@@ -20,7 +20,7 @@ from graphkit.ooc.pack import Pack, pack, placement_of
 from graphkit.ooc.packed_nodes import Packed, PackedNodes, refuse_hidden
 from graphkit.ooc.placement import Placement, place
 from graphkit.ooc.plan import Plan, Watch, nobody
-from graphkit.ooc.sample_ahead import sample_ahead
+from graphkit.ooc.sample_ahead import Engine, sample_ahead
 from graphkit.ooc.sealed import identity, read_sealed, write_sealed
 from graphkit.ooc.sizes import show_bytes
 from graphkit.ooc.store import Store
@@ -46,6 +46,7 @@ def make_ready(
     device_memory: int | None = None,
     threads: int | None = None,
     reserve: int | None = None,
+    engine: Engine = "auto",
     watch: Watch = nobody,
 ) -> PackedNodes:
     """Draws and packs the batches of all parts, and returns the batching that reads them.
@@ -67,6 +68,8 @@ def make_ready(
             there. The turns of training must then be on a device.
         threads: Threads that draw, copy and read; ``None`` is torch's number (4 for reading).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
+        engine: How batches are drawn: ``memory``, ``scan``, or ``auto``, which scans where the
+            graph does not fit. No batch depends on it.
         watch: Told stage, steps done and steps in all.
 
     Raises:
@@ -89,8 +92,9 @@ def make_ready(
         size = batch_size if part == "train" else score_batch_size or batch_size
         epochs = sampled_epochs if part == "train" else 1
         plans[part] = sample_ahead(
-            store, fanouts, size, part, epochs, seed, threads=threads, memory=room, watch=watch
-        )
+            store, fanouts, size, part, epochs, seed, threads=threads, memory=room, watch=watch,
+            engine=engine,
+        )  # fmt: skip
     readers = threads or 4
     asked: dict[str, Any] = {
         "memory": memory,

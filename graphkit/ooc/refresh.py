@@ -301,7 +301,8 @@ def make_refreshed(
     if others:
         scoring = make_ready(
             store, fanouts=fanouts, batch_size=score_batch_size or batch_size, memory=memory,
-            disk=disk, parts=others, seed=seed, threads=threads, reserve=reserve, watch=watch,
+            disk=disk, parts=others, seed=seed, threads=threads, reserve=reserve, engine=engine,
+            watch=watch,
         ).parts  # fmt: skip
     if disk is not None:
         taken = sum(int(each.pack.totals["disk_bytes"]) for each in scoring.values())

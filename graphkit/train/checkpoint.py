@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from torch import Tensor
 from graphkit.errors import DamagedFile, SettingError, StorageError
 from graphkit.files import write_whole
 from graphkit.models.base import Model
-from graphkit.train.ranks import rank
+from graphkit.train.ranks import any_rank, newest_of_all, rank, ranks
 
 __all__ = ["Checkpoint", "Progress", "between_steps", "checkpoints"]
 
@@ -128,14 +129,11 @@ class Checkpoint:
             SettingError: The state was saved with other settings, data or versions.
             DamagedFile: The file is not whole.
         """
-        if self.path is None or self.folder is None or not self.path.exists():
+        found = [self._read(path) for path in self._paths() if path.exists()]
+        place = newest_of_all([_place(told) for _, told in found])
+        if place is None:
             return Progress()
-        tensors, told = _read(self.path)
-        if told["identity"] != self.folder.identity:
-            raise SettingError(
-                f"{self.path} was saved with other settings, data or versions; delete it to start "
-                "over, or go back to the settings it was made with"
-            )
+        tensors, told = next(each for each in found if _place(each[1]) == place)
         weights = _unpacked(told["model"], tensors)
         self.model.load_state_dict(weights)
         self.update.load_state_dict(_unpacked(told["update"], tensors))
@@ -143,9 +141,27 @@ class Checkpoint:
         _set_generators(_unpacked(told["generators"], tensors))
         return progress
 
+    def _paths(self) -> list[Path]:
+        """Files of the state: among several processes also of the one before it, since one may
+        be killed when another has saved already."""
+        if self.path is None:
+            return []
+        return [self.path, self.path.with_suffix(".before")] if ranks() > 1 else [self.path]
+
+    def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, told = _read(path)
+        if self.folder is not None and told["identity"] != self.folder.identity:
+            raise SettingError(
+                f"{path} was saved with other settings, data or versions; delete it to start "
+                "over, or go back to the settings it was made with"
+            )
+        return tensors, told
+
     def due(self) -> bool:
-        """Returns whether it is time for the next save."""
-        return self.folder is not None and time.monotonic() - self.last >= self.folder.every_seconds
+        """Returns whether it is time for the next save, for all processes that train together."""
+        if self.folder is None:
+            return False
+        return any_rank(time.monotonic() - self.last >= self.folder.every_seconds)
 
     def save(self, progress: Progress, *, now: bool = False) -> None:
         """Writes the state if it is time, or at once."""
@@ -159,6 +175,9 @@ class Checkpoint:
             "progress": _packed(vars(progress), "progress", tensors),
             "generators": _packed(_generators(), "generators", tensors),
         }
+        for latest, before in pairwise(self._paths()):
+            if latest.exists():
+                latest.replace(before)
         _write(self.path, tensors, told)
         self.last = time.monotonic()
 
@@ -178,7 +197,7 @@ def between_steps(checkpoint: Checkpoint) -> Iterator[Callable[[Progress], None]
         asked = True
 
     def check(progress: Progress) -> None:
-        if asked:
+        if asked if checkpoint.folder is None else any_rank(asked):
             checkpoint.save(progress, now=True)
             raise KeyboardInterrupt
 
@@ -191,6 +210,12 @@ def between_steps(checkpoint: Checkpoint) -> Iterator[Callable[[Progress], None]
         yield check
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _place(told: dict[str, Any]) -> tuple[int, int]:
+    """Epoch and step at which a state was saved."""
+    progress = dict(zip(told["progress"]["keys"], told["progress"]["values"], strict=True))
+    return progress["epoch"], progress["step"]
 
 
 def _write(path: Path, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:

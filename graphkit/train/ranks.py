@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 
-__all__ = ["agreed", "rank", "ranks"]
+__all__ = ["agreed", "any_rank", "newest_of_all", "rank", "ranks"]
 
 
 def ranks() -> int:
@@ -25,3 +25,22 @@ def agreed(scores: dict[str, float]) -> dict[str, float]:
     values = torch.tensor(list(scores.values()), dtype=torch.float64)
     dist.broadcast(values, src=0)
     return dict(zip(scores, values.tolist(), strict=True))
+
+
+def any_rank(flag: bool) -> bool:
+    """Returns whether it is so on any rank: all take the same turn."""
+    if ranks() == 1:
+        return flag
+    found = torch.tensor(flag, dtype=torch.int32)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return bool(found)
+
+
+def newest_of_all(places: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Returns the greatest of the places that every rank has; ``None`` if there is none."""
+    gathered: list[list[tuple[int, int]] | None] = [places]
+    if ranks() > 1:
+        gathered = [None] * ranks()
+        dist.all_gather_object(gathered, places)
+    shared = set.intersection(*(set(each or ()) for each in gathered))
+    return max(shared, default=None)

@@ -20,6 +20,7 @@ from graphkit.bench.store import Store
 from graphkit.bench.suites import load_suite
 from graphkit.bench.sweep import Event, _heard, pending, sweep
 from graphkit.data.problem import Problem
+from graphkit.errors import SettingError
 from graphkit.models import GCN, MLP
 from graphkit.train import Fitted, Supervised, TrainConfig
 from tests.processes import ended, started, until
@@ -186,6 +187,15 @@ def test_killed_worker_leaves_nothing_undone(
     assert len(records(tmp_path)) == RUNS
     assert pending(longer, store, "killed") == []
     assert len(ended) == len(set(ended)) == RUNS
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nowhere"])
+def test_a_device_that_is_not_there_is_refused_at_once(
+    suite: Path, tmp_path: Path, device: str
+) -> None:
+    with pytest.raises(SettingError, match=device):
+        sweep(load_suite(str(suite))[1], Store(tmp_path), device=device)
+    assert not list(tmp_path.iterdir())
 
 
 WITH_CLASSES = """

@@ -70,6 +70,36 @@ def test_scoring_may_have_larger_batches(tmp_path: Path) -> None:
     assert fitted(store.problem(batching)).history == expected.history
 
 
+def test_the_engine_is_handed_on_and_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store = undirected(tmp_path / "s")
+    shutil.copytree(store.path, tmp_path / "t")
+    other = Store.open(tmp_path / "t")
+    real, asked = module.sample_ahead, []
+
+    def noted(*words: Any, **named: Any) -> Any:
+        asked.append(named["engine"])
+        return real(*words, **named)
+
+    monkeypatch.setattr(module, "sample_ahead", noted)
+    ready(store, cached_rows=100)
+    ready(other, cached_rows=100, engine="scan")
+    assert asked == ["auto"] * 3 + ["scan"] * 3
+    assert content(other) == content(store)
+    with pytest.raises(SettingError, match="engine = 'tape'; expected auto, memory or scan"):
+        ready(store, engine="tape")
+
+
+def test_every_public_name_loads() -> None:
+    import graphkit.ooc
+
+    for name in graphkit.ooc.__all__:
+        assert getattr(graphkit.ooc, name).__name__ == name
+    named = [name for names in graphkit.ooc._HOMES.values() for name in names]
+    assert sorted(named) == sorted(graphkit.ooc.__all__)
+
+
 def test_the_same_words_find_what_they_made(tmp_path: Path) -> None:
     _, store = undirected(tmp_path / "s")
     first = ready(store)
