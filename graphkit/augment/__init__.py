@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphkit.augment.draws import LocalAugmentation
     from graphkit.augment.lagnn import LAGNN, LocalAugmented
+    from graphkit.augment.lagrand import LAGRAND
     from graphkit.augment.neighbor_vae import (
         BernoulliNeighborVAE,
         GaussianNeighborVAE,
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "draws": ("LocalAugmentation",),
     "lagnn": ("LAGNN", "LocalAugmented"),
+    "lagrand": ("LAGRAND",),
     "neighbor_vae": ("BernoulliNeighborVAE", "GaussianNeighborVAE", "NeighborVAE"),
     "pairs": ("Pairs",),
 }
 
 __all__ = [
     "LAGNN",
+    "LAGRAND",
     "BernoulliNeighborVAE",
     "GaussianNeighborVAE",
     "LocalAugmentation",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from graphkit.models.base import Around, as_model
 from graphkit.models.baselines import GAT, GCN, DirSAGE, GraphSAGE
+from graphkit.models.gcnii import GCNII
 from graphkit.nn.dropout import dropout
 from graphkit.sparse import SparseMatrix
 from graphkit.tasks import Dims
@@ -21,7 +22,7 @@ from graphkit.train import ModelFactory
 
 __all__ = ["Branched", "FeatureBlocks", "Widened", "with_branches"]
 
-_STACKS = (GCN, GraphSAGE, DirSAGE, GAT)  # MeanSAGE is a GCN
+_STACKS = (GCN, GraphSAGE, DirSAGE, GAT, GCNII)  # MeanSAGE is a GCN
 
 
 class FeatureBlocks(SparseMatrix):

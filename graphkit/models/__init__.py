@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         GatedGCN,
         VanillaGCN,
     )
+    from graphkit.models.gcnii import GCNII
+    from graphkit.models.grand import GRAND
     from graphkit.models.graph_mamba import GraphMamba
     from graphkit.models.graph_mamba_hybrid import GraphMambaHybrid
     from graphkit.models.graph_transformer import (
@@ -64,6 +66,8 @@ NODE_MODELS: dict[str, ModelEntry] = {
     "appnp": ModelEntry("baselines:APPNP", "Gasteiger et al., ICLR 2019"),
     "sgc": ModelEntry("baselines:SGC", "Wu et al., ICML 2019"),
     "dagnn": ModelEntry("dagnn:DAGNN", "Liu et al., KDD 2020"),
+    "gcnii": ModelEntry("gcnii:GCNII", "Chen et al., ICML 2020"),
+    "grand": ModelEntry("grand:GRAND", "Feng et al., NeurIPS 2020; one random view a step"),
     "tokenized-gnn": ModelEntry(
         "tokenized_gnn:TokenizedGNN", "the teacher of VQGraph, ICLR 2024", {"codes": 512}
     ),
@@ -134,6 +138,8 @@ _HOMES = {
         "GatedGCN",
         "VanillaGCN",
     ),
+    "gcnii": ("GCNII",),
+    "grand": ("GRAND",),
     "graph_mamba": ("GraphMamba",),
     "graph_mamba_hybrid": ("GraphMambaHybrid",),
     "graph_transformer": (
@@ -155,6 +161,8 @@ __all__ = [
     "DAGNN",
     "GAT",
     "GCN",
+    "GCNII",
+    "GRAND",
     "GRAPH_MODELS",
     "HGNN",
     "HYPERGRAPH_MODELS",

@@ -312,7 +312,9 @@ def test_every_backbone_trains_and_predicts(name: str, sampled: bool) -> None:
     assert predict(done.model, problem).shape == (6, 2)
     assert bool(torch.isfinite(predict(done.last, problem)).all())
     assert done.notes["form"] == (
-        "Branched" if name in ("gcn", "graphsage", "mean-sage", "dir-sage", "gat") else "Widened"
+        "Branched"
+        if name in ("gcn", "graphsage", "mean-sage", "dir-sage", "gat", "gcnii")
+        else "Widened"
     )
     assert before.keys() == done.last.net.state_dict().keys()
 
