@@ -24,6 +24,7 @@ def main(
     workers: int = 1,
     threads: int | None = None,
     only: str = "",
+    seeds: str = "",
     show: Annotated[bool, tyro.conf.FlagConversionOff] = True,
 ) -> None:
     """Runs a suite, prints the board, writes Markdown and the HTML report beside the records.
@@ -34,21 +35,24 @@ def main(
         data_root: Folder of raw files, looked in first.
         workers: Processes that share the runs.
         threads: Threads of each; by default the machine's, shared evenly.
-        only: Names of experiments, with commas between; all if not given.
+        only: Names of experiments, of problems, or ``experiment@problem``, with commas between;
+            all if not given.
+        seeds: How many of the seeds, such as 3, or which, such as 0,5; all if not given.
         show: Print the board.
     """
     from rich.console import Console
 
+    from graphkit.bench.asked import parse_seeds
     from graphkit.bench.leaderboard import load
     from graphkit.bench.report import write
     from graphkit.bench.store import Store
-    from graphkit.bench.suites import load_suite
+    from graphkit.bench.suites import load_suite, select
     from graphkit.bench.sweep import pending, sweep
     from graphkit.cli.progress import Watching
 
     named = HERE / "suites" / f"{suite}.py"
     path, experiments = load_suite(str(named) if named.is_file() else suite)
-    chosen = [e for e in experiments if not only or e.name in only.split(",")]
+    chosen = select(experiments, only, parse_seeds(seeds) if seeds else ())
     store = Store(results)
     left = pending(chosen, store, path.stem)
     total = sum(len(experiment.seeds) for experiment in chosen)

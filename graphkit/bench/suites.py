@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphkit.bench.experiment import Experiment
-from graphkit.errors import DataError, unknown_name
+from graphkit.errors import DataError, SettingError, unknown_name
 
-__all__ = ["SUITES", "Sources", "load_suite"]
+__all__ = ["SUITES", "Sources", "load_suite", "select"]
 
 SUITES = Path("benchmarks/suites")
 _PREFIX = "suite_"
@@ -69,3 +69,34 @@ def load_suite(name: str) -> tuple[Path, Sequence[Experiment]]:
     if not suite or not all(isinstance(part, Experiment) for part in suite):
         raise DataError(f"{path} holds no SUITE of experiments: SUITE = (Experiment(...), ...)")
     return path, tuple(suite)
+
+
+def select(
+    experiments: Sequence[Experiment], only: str, seeds: Sequence[int] = ()
+) -> list[Experiment]:
+    """Returns the experiments that were asked for, all if nothing was.
+
+    Args:
+        experiments: Those of a suite.
+        only: Names of experiments, of problems, or ``experiment@problem``, with commas between.
+        seeds: Of their seeds these alone; all if none is given.
+
+    Raises:
+        UnknownName: Nothing has such a name.
+        SettingError: None of them has one of the seeds.
+    """
+    words = [word.strip() for word in only.split(",") if word.strip()]
+    named = [{e.name, e.problem_name, f"{e.name}@{e.problem_name}"} for e in experiments]
+    for word in words:
+        if not any(word in names for names in named):
+            raise unknown_name("experiment or problem", word, set().union(*named))
+    chosen = [
+        e for e, names in zip(experiments, named, strict=True) if not words or names & set(words)
+    ]
+    if not seeds:
+        return chosen
+    kept = [replace(e, seeds=tuple(seed for seed in e.seeds if seed in seeds)) for e in chosen]
+    if not any(e.seeds for e in kept):
+        known = sorted({seed for e in chosen for seed in e.seeds})
+        raise SettingError(f"seeds {list(seeds)}: none is asked for; those of the suite: {known}")
+    return [e for e in kept if e.seeds]

@@ -36,6 +36,7 @@ class Sweep:
     trials: int | None
     on_nan: str | None
     keep_models: bool = False
+    only: str = ""
 
 
 def run(
@@ -44,6 +45,7 @@ def run(
     problems: str = "",
     seeds: str = "3",
     suite: str = "",
+    only: str = "",
     epochs: int | None = None,
     lr: float | None = None,
     hidden: int | None = None,
@@ -72,6 +74,7 @@ def run(
         seeds: How many seeds from 0 on, or seeds with commas between.
         suite: A suite file, or the name of one in ``benchmarks/suites``, in place of models and
             problems; else the name the runs are filed under.
+        only: Of a suite: experiments, problems or ``experiment@problem``, with commas between.
         epochs: Most epochs, in place of the preset.
         lr: Learning rate, in place of the preset.
         hidden: Width ``hidden_channels``, in place of the preset.
@@ -90,8 +93,9 @@ def run(
         as_json: Print one line of JSON per finished run, for a program.
     """
     asked = Sweep(
-        models, problems, seeds, suite, epochs, lr, hidden, budget, trials, on_nan, keep_models
-    )
+        models, problems, seeds, suite, epochs, lr, hidden, budget, trials, on_nan, keep_models,
+        only,
+    )  # fmt: skip
     return _carry_out(
         asked, results, data_root, device, workers, threads, retry, dry_run, quiet, as_json
     )
@@ -281,18 +285,20 @@ def _carry_out(
 
 def _experiments(asked: Sweep, data_root: Path | None) -> tuple[str, Sequence[Any]]:
     """The name the runs are filed under, and the experiments."""
-    from graphkit.bench.suites import load_suite
+    from graphkit.bench.suites import load_suite, select
 
     if asked.suite and not asked.models:
         path, experiments = load_suite(asked.suite)
-        return path.stem, experiments
+        return path.stem, select(experiments, asked.only)
+    if asked.only:
+        raise SettingError(f"only = {asked.only!r} chooses from a suite: name it with --suite")
     if not asked.models or not asked.problems:
         raise SettingError(
             "say what to run: --models gcn,dagnn --problems cora/public, or --suite NAME"
         )
     from graphkit.bench.asked import build
 
-    words = {k: v for k, v in asdict(asked).items() if k not in ("suite", "keep_models")}
+    words = {k: v for k, v in asdict(asked).items() if k not in ("suite", "keep_models", "only")}
     return asked.suite or "mine", build(**words, root=data_root)
 
 
