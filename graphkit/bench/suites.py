@@ -95,8 +95,8 @@ def select(
     ]
     if not seeds:
         return chosen
-    kept = [replace(e, seeds=tuple(seed for seed in e.seeds if seed in seeds)) for e in chosen]
-    if not any(e.seeds for e in kept):
+    kept = [(e, tuple(seed for seed in e.seeds if seed in seeds)) for e in chosen]
+    if not any(own for _, own in kept):
         known = sorted({seed for e in chosen for seed in e.seeds})
         raise SettingError(f"seeds {list(seeds)}: none is asked for; those of the suite: {known}")
-    return [e for e in kept if e.seeds]
+    return [replace(e, seeds=own) for e, own in kept if own]
