@@ -6,34 +6,30 @@ process forked from one that has used it, which is what the workers of a loader 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+
+from graphkit.kernels import Array, compiled
 
 __all__ = [
-    "Array",
+    "STEP",
     "batch_key",
     "below",
     "collect",
-    "compiled",
     "count_draws",
     "count_in_edges",
     "draw",
+    "draw_distinct",
     "enter_seeds",
     "forget",
     "hop_key",
     "mark",
+    "mix",
+    "num_slots",
     "relabel",
     "sort_by_destination",
 ]
 
-Array = NDArray[Any]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-
-_STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
+STEP = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
 _LOW = np.uint64(0xFFFFFFFF)
 _LOW_BITS = np.uint64(32)
 _ONE = np.uint64(1)
@@ -47,16 +43,8 @@ for _shift in range(64):
     _LOWEST_BIT[((0x03F79D71B4CB0A89 << _shift) & 0xFFFFFFFFFFFFFFFF) >> 58] = _shift
 
 
-def compiled(function: Kernel) -> Kernel:
-    """Compiles a function when it is first called, and keeps the machine code if it can."""
-    try:
-        return cast(Kernel, njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # no folder to keep the machine code in: compile once in every process
-        return cast(Kernel, njit(nogil=True)(function))
-
-
 @compiled
-def _mix(word: np.uint64) -> np.uint64:
+def mix(word: np.uint64) -> np.uint64:
     """Scrambles 64 bits: the output function of splitmix64."""
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -66,13 +54,13 @@ def _mix(word: np.uint64) -> np.uint64:
 @compiled
 def below(state: np.uint64, bound: np.uint64) -> tuple[np.int64, np.uint64]:
     """Draws one of ``bound`` < 2**32 numbers without bias (Lemire); returns it and the state."""
-    state += _STEP
-    scaled = (_mix(state) >> _LOW_BITS) * bound
+    state += STEP
+    scaled = (mix(state) >> _LOW_BITS) * bound
     if scaled & _LOW < bound:
         refused = (np.uint64(1 << 32) - bound) % bound
         while scaled & _LOW < refused:
-            state += _STEP
-            scaled = (_mix(state) >> _LOW_BITS) * bound
+            state += STEP
+            scaled = (mix(state) >> _LOW_BITS) * bound
     return np.int64(scaled >> _LOW_BITS), state
 
 
@@ -81,14 +69,14 @@ def batch_key(key: np.uint64, seeds: Array) -> np.uint64:
     """Folds the seeds into the key of an epoch; their order does not matter."""
     total = np.uint64(0)
     for i in range(len(seeds)):
-        total += _mix(_mix(key ^ np.uint64(seeds[i])) + _STEP)
-    return _mix(key + total)
+        total += mix(mix(key ^ np.uint64(seeds[i])) + STEP)
+    return mix(key + total)
 
 
 @compiled
 def hop_key(key: np.uint64, hop: int) -> np.uint64:
     """Derives the key of a hop from that of a batch."""
-    return _mix(key + np.uint64(hop + 1) * _STEP)
+    return mix(key + np.uint64(hop + 1) * STEP)
 
 
 @compiled
@@ -144,7 +132,7 @@ def count_draws(
 def _add(slots: Array, value: np.int64) -> bool:
     """Adds to a hash set of numbers >= 0 (empty slots hold -1); false if it was in there."""
     last = len(slots) - 1
-    at = np.int64(_mix(np.uint64(value)) & np.uint64(last))
+    at = np.int64(mix(np.uint64(value)) & np.uint64(last))
     while slots[at] != -1:
         if slots[at] == value:
             return False
@@ -154,7 +142,7 @@ def _add(slots: Array, value: np.int64) -> bool:
 
 
 @compiled
-def _draw_distinct(state: np.uint64, degree: np.int64, drawn: Array, slots: Array) -> None:
+def draw_distinct(state: np.uint64, degree: np.int64, drawn: Array, slots: Array) -> None:
     """Floyd's algorithm: as many of ``degree`` positions as ``drawn`` holds, each set as likely."""
     fanout = len(drawn)
     slots[:] = -1
@@ -175,7 +163,7 @@ def _draw_distinct(state: np.uint64, degree: np.int64, drawn: Array, slots: Arra
 
 
 @compiled
-def _num_slots(fanout: int) -> int:
+def num_slots(fanout: int) -> int:
     """Size of a hash set for that many numbers, a power of two at least half empty; 0 for few."""
     size = 0 if fanout <= _FEW else 2 * _FEW
     while 0 < size < 2 * fanout:
@@ -211,7 +199,7 @@ def draw(
             for j in range(count):
                 edge[start + j] = first + j
             continue
-        state = _mix(key ^ _mix(np.uint64(v) + _STEP))
+        state = mix(key ^ mix(np.uint64(v) + STEP))
         if with_repeats:
             for j in range(count):
                 position, state = below(state, np.uint64(degree))
@@ -219,8 +207,8 @@ def draw(
         else:
             if len(drawn) < fanout:  # not before it is needed: a fan-out may exceed all degrees
                 drawn = np.empty(fanout, dtype=np.uint32)
-                slots = np.empty(_num_slots(fanout), dtype=np.int64)
-            _draw_distinct(state, degree, drawn, slots)
+                slots = np.empty(num_slots(fanout), dtype=np.int64)
+            draw_distinct(state, degree, drawn, slots)
             for j in range(count):
                 edge[start + j] = first + np.int64(drawn[j])
     # A loop of its own: nothing in it waits, so many reads of memory are under way at once.

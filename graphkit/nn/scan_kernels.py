@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, no_type_check
+from typing import Any, TypeVar, no_type_check
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
-from numpy.typing import NDArray
+
+from graphkit.kernels import Array
+from graphkit.kernels import compiled as _compiled
 
 __all__ = ["recurrence", "recurrence_backward", "scan", "scan_backward"]
 
-Array = NDArray[Any]
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 # Sums may be regrouped, which vectorising them needs; infinities and NaNs keep their meaning.
 # No check for a division by zero, which would be a branch inside a loop.
 _OPTIONS: dict[str, Any] = {
-    "nogil": True,
     "fastmath": {"contract", "nsz", "reassoc"},
     "error_model": "numpy",
 }
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compiles a function when it is first called, and keeps the machine code if it can."""
-    try:
-        return cast(Kernel, njit(cache=True, **_OPTIONS)(function))
-    except RuntimeError:  # no folder to keep the machine code in: compile once in every process
-        return cast(Kernel, njit(**_OPTIONS)(function))
+    """Compiles a function with the options above."""
+    return _compiled(function, **_OPTIONS)
 
 
 @intrinsic

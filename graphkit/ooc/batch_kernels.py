@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array, compiled
+from graphkit.kernels import Array, compiled
 
 __all__ = ["gather", "gather_halves", "gather_steps", "unfold", "widen"]
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future, wait
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 from graphkit.ooc.blocks import check_block, read_sums
 from graphkit.ooc.disk import BLOCK, PAGE, Bytes, Reader
 from graphkit.ooc.manifest import ArrayFile

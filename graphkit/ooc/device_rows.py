@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 
 __all__ = ["DeviceRows", "Split"]
 

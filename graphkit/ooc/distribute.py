@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import xxhash
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 from graphkit.ooc.blocks import check_block, read_sums
 from graphkit.ooc.disk import BLOCK, Reader, Writer, aligned, checksum
 from graphkit.ooc.manifest import ArrayFile

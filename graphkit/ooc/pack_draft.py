@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xxhash
 
-from graphkit.data.sampler_kernels import Array
 from graphkit.errors import SettingError
+from graphkit.kernels import Array
 from graphkit.ooc.disk import BLOCK, PAGE, Reader, Writer, aligned, fsync_folder, remove_tree
 from graphkit.ooc.distribute import Run, Scatter, Sink, distribute
 from graphkit.ooc.journal import Journal

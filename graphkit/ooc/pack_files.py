@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array, compiled
+from graphkit.kernels import Array, compiled
 
 __all__ = [
     "BATCH",

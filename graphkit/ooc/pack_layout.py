@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 from graphkit.ooc.disk import BLOCK, Writer, aligned, checksum, remove_tree
 from graphkit.ooc.pack_files import BATCH, DEVICE, HOST, REGION, SHARED
 from graphkit.ooc.placement import Curve, Placement, cached_ids

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphkit.data.problem import Turn
-from graphkit.data.sampler_kernels import Array
 from graphkit.errors import DataError, GraphkitError, SettingError
+from graphkit.kernels import Array
 from graphkit.ooc.budget import Budget, Watchdog, reckon
 from graphkit.ooc.buffers import Buffers
 from graphkit.ooc.device_rows import DeviceRows

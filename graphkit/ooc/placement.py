@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array
 from graphkit.errors import SettingError
+from graphkit.kernels import Array
 from graphkit.ooc.disk import BLOCK, PAGE, free_bytes
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.residency import Members, members

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array
 from graphkit.errors import DamagedFile, DataError, unknown_name
+from graphkit.kernels import Array
 from graphkit.ooc.disk import Reader, aligned, checksum
 from graphkit.ooc.plan_files import (
     Drawn,

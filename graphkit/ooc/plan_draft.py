@@ -16,8 +16,8 @@ from torch import Tensor
 from torch_geometric.sampler import SamplerOutput
 
 from graphkit.data.problem import Turn
-from graphkit.data.sampler_kernels import Array, compiled
 from graphkit.errors import DamagedFile
+from graphkit.kernels import Array, compiled
 from graphkit.ooc.disk import Reader, Writer, aligned, checksum, fsync_folder, remove_tree
 from graphkit.ooc.plan import FORMAT, Watch
 from graphkit.ooc.plan_files import (

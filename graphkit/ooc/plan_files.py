@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch_geometric.sampler import SamplerOutput
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 from graphkit.ooc.disk import PAGE, aligned, checksum
 
 __all__ = [

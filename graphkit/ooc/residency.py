@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array, compiled
+from graphkit.kernels import Array, compiled
 
 __all__ = [
     "Members",

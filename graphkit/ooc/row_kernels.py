@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from graphkit.data.sampler_kernels import compiled
+from graphkit.kernels import compiled
 
 __all__ = ["cut_rows", "reads"]
 

@@ -9,14 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import (
-    _STEP,
-    Array,
-    _draw_distinct,
-    _mix,
-    _num_slots,
-    compiled,
-)
+from graphkit.data.sampler_kernels import STEP, draw_distinct, mix, num_slots
+from graphkit.kernels import Array, compiled
 
 __all__ = ["draw_from", "localize", "look_up", "want_lists"]
 
@@ -127,9 +121,9 @@ def draw_from(
                 continue
             if len(drawn) < fanout:  # not before it is needed: a fan-out may exceed all degrees
                 drawn = np.empty(fanout, dtype=np.uint32)
-                slots = np.empty(_num_slots(fanout), dtype=np.int64)
-            state = _mix(keys[b] ^ _mix(np.uint64(nodes[i]) + _STEP))
-            _draw_distinct(state, degree[i], drawn, slots)
+                slots = np.empty(num_slots(fanout), dtype=np.int64)
+            state = mix(keys[b] ^ mix(np.uint64(nodes[i]) + STEP))
+            draw_distinct(state, degree[i], drawn, slots)
             for j in range(fanout):
                 e = begin + np.int64(drawn[j])
                 if base <= e < stop:

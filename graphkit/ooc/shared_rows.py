@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphkit.data.sampler_kernels import Array
+from graphkit.kernels import Array
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.residency import Members, first_uses, least_ranks, mark_uses, ranks
 

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from graphkit.data.sampler_kernels import Array
 from graphkit.errors import DamagedFile
+from graphkit.kernels import Array
 from graphkit.ooc.batch_kernels import gather, gather_halves, gather_steps, unfold, widen
 from graphkit.ooc.device_rows import DeviceRows, Split
 from graphkit.ooc.disk import BLOCK, PAGE, Bytes, aligned, checksum

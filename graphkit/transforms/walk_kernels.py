@@ -5,27 +5,12 @@ The same look-ups in one sorted list of all edges or members wait for memory at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-from numba import njit
-from numpy.typing import NDArray
+from graphkit.kernels import Array, compiled
 
 __all__ = ["count_inside", "linked", "write_inside"]
 
-Array = NDArray[Any]
-Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
-
-def _compiled(function: Kernel) -> Kernel:
-    """Compiles a function when it is first called, and keeps the machine code if it can."""
-    try:
-        return cast(Kernel, njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # no folder to keep the machine code in: compile once in every process
-        return cast(Kernel, njit(nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _first(sorted_ids: Array, low: int, high: int, wanted: int) -> int:
     """Place of the first entry in ``low`` to ``high`` that is not below ``wanted``."""
     while low < high:
@@ -37,7 +22,7 @@ def _first(sorted_ids: Array, low: int, high: int, wanted: int) -> int:
     return low
 
 
-@_compiled
+@compiled
 def linked(start: Array, source: Array, now: Array, before: Array, found: Array) -> None:
     """Writes for each pair whether there is an edge from ``now`` to ``before``."""
     for i in range(len(now)):
@@ -46,7 +31,7 @@ def linked(start: Array, source: Array, now: Array, before: Array, found: Array)
         found[i] = at < end and source[at] == now[i]
 
 
-@_compiled
+@compiled
 def count_inside(start: Array, source: Array, node: Array, token: Array, offsets: Array) -> None:
     """Writes where the edges into each member from members of its token begin."""
     total, low, high = 0, 0, 0
@@ -65,7 +50,7 @@ def count_inside(start: Array, source: Array, node: Array, token: Array, offsets
     offsets[len(node)] = total
 
 
-@_compiled
+@compiled
 def write_inside(
     start: Array, source: Array, order: Array, node: Array, token: Array, ends: Array, edge: Array
 ) -> None:

@@ -27,8 +27,9 @@ from torch_geometric.sampler import (
 
 from graphkit.data import sampler as module
 from graphkit.data.sampler import Csc, SeededNeighbors
-from graphkit.data.sampler_kernels import below, compiled
+from graphkit.data.sampler_kernels import below
 from graphkit.errors import DataError, SettingError
+from graphkit.kernels import compiled
 from graphkit.seeds import derived_seed
 
 FIELDS = ("node", "row", "col", "edge", "num_sampled_nodes", "num_sampled_edges")
