@@ -5,7 +5,9 @@
 
 The last node is asked for the symbol (of four) of the first; nodes between carry nothing. Scans
 over the nodes in the order of the chain can carry it there, in one layer. A scan in the opposite
-order, one way, and six layers of message passing cannot: their answer is a guess. All runs go
+order, one way, and six layers of message passing cannot: their answer is a guess. By degree both
+ends stand side by side, as the only nodes of degree 1: that row says little of distance, the one in
+random order does. All runs go
 through ``fit``, the epoch is chosen on validation, the score is accuracy on the test chains. Runs
 in the file are not repeated; delete their rows to run them again.
 """
@@ -52,6 +54,7 @@ VARIANTS: dict[str, Callable[[Dims], nn.Module]] = {
     "graph-mamba-one-way": partial(mamba, num_layers=2, scan=Scan(along, both_ways=False)),
     "graph-mamba-wrong-way": partial(mamba, num_layers=2, scan=Scan(against, both_ways=False)),
     "graph-mamba-degree": partial(mamba, num_layers=2),
+    "graph-mamba-random": partial(mamba, num_layers=2, scan=Scan(order="random")),
     "gcn": partial(FramedGCN, hidden_channels=32, num_layers=6),
 }
 

@@ -17,6 +17,7 @@ from graphkit.bench.wording import (
     seed_list,
     signed,
 )
+from graphkit.data.catalogue import PROBLEMS
 
 if TYPE_CHECKING:
     from graphkit.bench.leaderboard import Leaderboard
@@ -61,10 +62,15 @@ def board_decimals(board: Board) -> int:
 
 
 def heading(board: Board) -> str:
-    """``accuracy, higher is better``."""
+    """``accuracy, higher is better``, and what is to be known of the data."""
+    known = PROBLEMS.get(board.problem)
+    rebuilt = ""
+    if known is not None and known.rebuilt:
+        rebuilt = "; raw files rebuilt, not those of published figures"
     if board.metric is None:
-        return "no finished run"
-    return f"{board.metric}, {'higher' if board.higher_is_better else 'lower'} is better"
+        return f"no finished run{rebuilt}"
+    better = "higher" if board.higher_is_better else "lower"
+    return f"{board.metric}, {better} is better{rebuilt}"
 
 
 def _mean_and_std(row: Row, digits: int) -> str:

@@ -46,6 +46,14 @@ def test_row_by_hand(tmp_path: Path) -> None:
     assert (row.failed_seeds, row.missing_seeds, row.gap, row.below) == ((), (), None, None)
 
 
+def test_data_that_were_rebuilt_say_so(tmp_path: Path) -> None:
+    rows = [record(problem=name) for name in ("aqsol/scaffold", "cora/public")]
+    text = load(write(tmp_path, rows)).markdown()
+    rebuilt, other = text.split("## cora/public")
+    assert "raw files rebuilt" in rebuilt
+    assert "raw files rebuilt" not in other
+
+
 def test_crashed_seed_is_listed_and_no_part_of_the_mean(tmp_path: Path) -> None:
     found = load(write(tmp_path, [record(seed=0, score=0.8), failed(seed=1, message="no memory")]))
     [row] = found.rows
