@@ -1,7 +1,7 @@
 """Whether Graph Mamba hears of what lies far away: the two ends of a chain of 64 nodes.
 
     python benchmarks/graph_mamba.py
-    python benchmarks/graph_mamba.py --epochs 60 --seeds 0 1 2
+    python benchmarks/graph_mamba.py --seeds 0 1 2
 
 The last node is asked for the symbol (of four) of the first; nodes between carry nothing. Scans
 over the nodes in the order of the chain can carry it there, in one layer. A scan in the opposite
@@ -83,7 +83,7 @@ def main(
     problem: str = "chain-copy/length-64",
     variants: tuple[str, ...] = tuple(VARIANTS),
     seeds: tuple[int, ...] = (0,),
-    epochs: int = 10,
+    epochs: int = 40,
     threads: int = 1,
     output: Path = OUT,
 ) -> None:
