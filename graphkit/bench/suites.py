@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 from graphkit.bench.experiment import Experiment
@@ -19,7 +20,7 @@ _PREFIX = "suite_"
 
 @dataclass(frozen=True)
 class Sources:
-    """Files of the suites that are loaded, for a process that is started.
+    """Files of suites whose classes some experiments name, for a process that is started.
 
     Unpickled there before the experiments, it loads the files: their classes are then known.
     """
@@ -27,9 +28,14 @@ class Sources:
     files: tuple[str, ...]
 
     @classmethod
-    def loaded(cls) -> Sources:
-        """Returns those of this process."""
-        named = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
+    def of(cls, experiments: Sequence[Experiment]) -> Sources:
+        """Returns those whose classes the experiments name."""
+        content = bytes(ForkingPickler.dumps(experiments))
+        named = [
+            module
+            for name, module in sys.modules.items()
+            if name.startswith(_PREFIX) and name.encode() in content
+        ]
         files = [getattr(module, "__file__", None) for module in named]
         return cls(tuple(file for file in files if file))
 

@@ -126,12 +126,13 @@ def sweep(
         torch.set_num_threads(threads)
         return len(_work(experiments, store, suite, root, device, again, keep_models, 0, watch))
     context = multiprocessing.get_context("spawn")
+    sources = Sources.of(experiments)
     arguments = (experiments, store, suite, root, device, again, keep_models, threads)
     processes, events = [], []
     for number in range(workers):
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(
-            target=_worker, args=(Sources.loaded(), number, *arguments, theirs), daemon=False
+            target=_worker, args=(sources, number, *arguments, theirs), daemon=False
         )
         process.start()
         theirs.close()  # else the end of the process would not end the pipe

@@ -222,6 +222,10 @@ def test_processes_know_the_classes_of_a_suite(tmp_path: Path) -> None:
     """A recipe and a network of the suite's own file reach processes that did not load it."""
     path = tmp_path / "suite_with_classes.py"
     path.write_text(WITH_CLASSES)
+    other = tmp_path / "gone.py"  # one that these processes need not
+    other.write_text(WITH_CLASSES)
+    load_suite(str(other))
+    other.unlink()
     _, experiments = load_suite(str(path))
     assert sweep(experiments, Store(tmp_path), suite="own", workers=2, threads=1) == 0
     assert [one["status"] for one in records(tmp_path, "own").values()] == ["done", "done"]
