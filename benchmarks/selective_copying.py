@@ -43,7 +43,7 @@ OUT = Path(__file__).parent / "measured" / "selective_copying.json"
 LENGTH, ASKED, VOCABULARY = 256, 8, 16
 NOISE, MARK, KINDS = 0, VOCABULARY - 1, VOCABULARY - 2
 PARTS = (6_000, 500, 500)
-CONFIG = TrainConfig(epochs=8, lr=2e-3, optimizer="adamw", clip_norm=1.0, batching=Graphs(32))
+CONFIG = TrainConfig(epochs=12, lr=2e-3, optimizer="adamw", clip_norm=1.0, batching=Graphs(32))
 
 
 def sequences() -> Problem:
