@@ -37,6 +37,13 @@ def train(
     /,
     *,
     store: Path | None = None,
+    features: Path | None = None,
+    labels: Path | None = None,
+    train: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    indptr: Path | None = None,
+    num_classes: int | None = None,
     model: str = "graphsage",
     hidden: int | None = None,
     epochs: int = 20,
@@ -67,8 +74,16 @@ def train(
     share the batches of the same plan.
 
     Args:
-        source: A store, a problem of the catalogue, or a folder in OGB's layout.
+        source: A store, a problem of the catalogue, a folder in OGB's layout, or a file of edges
+            (``.npy`` or Parquet).
         store: Where the store is, or will be; by default the source's name with ``.store``.
+        features: With a file of edges: a row per node.
+        labels: With a file of edges: an answer per node.
+        train: With a file of edges: nodes of the part, or a mask.
+        val: The same for validation.
+        test: The same for the test.
+        indptr: With a file of edges that holds sources alone: where those of each node begin.
+        num_classes: With a file of edges: number of classes, where not all occur.
         model: Name of a model.
         hidden: Its width ``hidden_channels``.
         epochs: Passes over the training part.
@@ -124,7 +139,8 @@ def train(
     alone = _joined(device)
     quiet = quiet or as_json or not alone
     if not is_store(path) and alone:
-        found = source_of(source, None, None, {}, None, None, model, data_root)
+        parts = {"train": train, "val": val, "test": test}
+        found = source_of(source, features, labels, parts, indptr, num_classes, model, data_root)
         prepared(found, path, False, False, "keep", dtype, memory, model, quiet)
     _wait_for_all()
     opened = Store.open(path)

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import graphkit
@@ -73,6 +74,29 @@ def test_an_engine_is_chosen_and_the_batches_are_the_same(shell: Shell, scans: l
         assert len(scans) == times
     assert plans_in("scan.store") == plans_in("memory.store") == plans_in("auto.store")
     assert outcome(record_in("scan")) == outcome(record_in("memory"))
+
+
+def test_files_of_edges_and_features_are_trained_on_by_one_command(shell: Shell) -> None:
+    problem = graphkit.load_problem("sbm/small")
+    np.save("edges.npy", problem.data.edge_index.numpy())
+    np.save("x.npy", problem.data.x.numpy())
+    np.save("y.npy", problem.data.y.numpy())
+    files = ["--features", "x.npy", "--labels", "y.npy"]
+    for part in ("train", "val", "test"):
+        np.save(f"{part}.npy", problem.items(part).numpy())
+        files += [f"--{part}", f"{part}.npy"]
+    status, _, err = shell("ooc", "train", "edges.npy", *WORDS)
+    assert status == 2, err
+    assert "needs --features" in err
+    assert not Path("edges.store").exists()
+    for words in (files, []):  # then the store is there, and nothing has to be said of files
+        status, _, err = shell("ooc", "train", "edges.npy", *words, *WORDS, "--epochs", 2)
+        assert status == 0, err
+    status, _, err = shell("ooc", "prepare", "edges.npy", *files, "--out", "apart", "--quiet")
+    assert status == 0, err
+    status, _, err = shell("ooc", "train", "apart", *WORDS, "--epochs", 2, "--results", "other")
+    assert status == 0, err
+    assert outcome(record_in()) == outcome(record_in("other"))
 
 
 def test_sampling_scans_where_memory_is_short(shell: Shell, scans: list[str]) -> None:
