@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,17 @@ import numpy.typing as npt
 import xxhash
 
 from graphkit.errors import DamagedFile, StorageError
-from graphkit.ooc.disk import BLOCK, Bytes, Reader, Writer, aligned, checksum, remove_tree
+from graphkit.ooc.disk import (
+    BLOCK,
+    READERS,
+    Bytes,
+    Reader,
+    Writer,
+    aligned,
+    checksum,
+    private,
+    remove_tree,
+)
 from graphkit.ooc.manifest import ArrayFile
 
 __all__ = ["ArrayWriter", "check_block", "check_size", "load", "read_sums", "scan"]
@@ -187,7 +198,18 @@ def load(array: ArrayFile, *, check: bool = True) -> npt.NDArray[Any]:
     Raises:
         DamagedFile: It is not what was written.
     """
-    whole = np.empty(array.num_bytes, dtype=np.uint8)
-    for number, block in scan(array, check=check):
-        whole[number * BLOCK : number * BLOCK + len(block)] = block
-    return whole.view(array.dtype).reshape(array.shape)
+    whole = np.frombuffer(private(array.num_bytes, huge=True), dtype=np.uint8)
+    sums = read_sums(array) if check else None
+    with Reader(array.path, direct=array.offset == 0) as file:
+
+        def read(number: int) -> None:
+            start = number * BLOCK
+            length = min(BLOCK, array.num_bytes - start)
+            file.read_into(whole[start:], array.offset + start, length)
+            if sums is not None:
+                check_block(array, number, whole[start : start + length], int(sums[number]))
+
+        with ThreadPoolExecutor(READERS) as pool:
+            for _ in pool.map(read, range(array.num_blocks)):
+                pass
+    return whole[: array.num_bytes].view(array.dtype).reshape(array.shape)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graphkit.errors import GraphkitError, SettingError, TrainingError
-from graphkit.ooc.disk import BLOCK
+from graphkit.ooc.disk import BLOCK, READERS
 from graphkit.ooc.pack_layout import place_bytes
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.sizes import show_bytes
@@ -92,7 +92,7 @@ def reckon(
     *,
     memory: int | None,
     reserve: int | None = None,
-    threads: int = 4,
+    threads: int = READERS,
 ) -> Budget:
     """Reckons memory without a cache, with as many batches ahead as fit.
 

@@ -36,6 +36,7 @@ from graphkit.ooc.sizes import show_bytes
 __all__ = [
     "BLOCK",
     "PAGE",
+    "READERS",
     "Reader",
     "Writer",
     "aligned",
@@ -51,6 +52,7 @@ __all__ = [
 
 PAGE = 4096
 BLOCK = 1 << 20
+READERS = 6  # reads under way: while some of them wait for a processor, the disk has the others
 _HUGE = 2 << 20
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]

@@ -15,7 +15,7 @@ import xxhash
 
 from graphkit.kernels import Array
 from graphkit.ooc.blocks import check_block, read_sums
-from graphkit.ooc.disk import BLOCK, Reader, Writer, aligned, checksum
+from graphkit.ooc.disk import BLOCK, READERS, Reader, Writer, aligned, checksum, private
 from graphkit.ooc.manifest import ArrayFile
 from graphkit.ooc.plan_files import padded
 
@@ -209,28 +209,29 @@ def segments(
     row_bytes = array.row_bytes
     size = max(segment_bytes // BLOCK, 1) * BLOCK
     head = padded(row_bytes)  # room for the start of a row that the segment before ended with
-    buffers = [aligned(head + size) for _ in range(2)]
+    buffers = [np.frombuffer(private(head + size, huge=True), dtype=np.uint8) for _ in range(2)]
     sums = read_sums(array) if check else None
     start = below * row_bytes // BLOCK * BLOCK
 
-    def read(number: int) -> None:
-        at = start + number * size
-        length = min(size, array.num_bytes - at)
-        into = buffers[number % 2][head:]
+    def read(at: int, into: Array) -> None:
+        length = min(BLOCK, array.num_bytes - at)
         reader.read_into(into, array.offset + at, length)
-        for low in range(0, length if sums is not None else 0, BLOCK):
-            assert sums is not None
-            block = (at + low) // BLOCK
-            check_block(array, block, into[low : min(low + BLOCK, length)], int(sums[block]))
+        if sums is not None:
+            check_block(array, at // BLOCK, into[:length], int(sums[at // BLOCK]))
 
-    with Reader(array.path) as reader, ThreadPoolExecutor(1) as pool:
+    def begin_reading(number: int) -> list[Future[None]]:
+        first, into = start + number * size, buffers[number % 2][head:]
+        stop = min(first + size, array.num_bytes)
+        return [pool.submit(read, at, into[at - first :]) for at in range(first, stop, BLOCK)]
+
+    with Reader(array.path) as reader, ThreadPoolExecutor(READERS) as pool:
         count = -(-(array.num_bytes - start) // size)
-        ahead: Future[None] | None = pool.submit(read, 0) if count else None
+        ahead = begin_reading(0) if count else []
         row = below
         for number in range(count):
-            assert ahead is not None
-            ahead.result()
-            ahead = pool.submit(read, number + 1) if number + 1 < count else None
+            for block in ahead:
+                block.result()
+            ahead = begin_reading(number + 1) if number + 1 < count else []
             begin = start + number * size
             end = min(begin + size, array.num_bytes)
             low, high = head + row * row_bytes - begin, head + end - begin

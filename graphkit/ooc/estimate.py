@@ -15,7 +15,7 @@ from graphkit.data.problem import Turn
 from graphkit.data.sampler import SeededNeighbors
 from graphkit.errors import DataError
 from graphkit.ooc.budget import default_reserve, resident_bytes
-from graphkit.ooc.disk import BLOCK, Reader, aligned
+from graphkit.ooc.disk import BLOCK, READERS, Reader, aligned
 from graphkit.ooc.pack_layout import place_bytes
 from graphkit.ooc.plan_files import encode
 from graphkit.ooc.store import ArrayFile, Store
@@ -132,7 +132,7 @@ def estimate(
     )
 
 
-def read_rate(array: ArrayFile, seconds: float = 2.0, threads: int = 4) -> float:
+def read_rate(array: ArrayFile, seconds: float = 2.0, threads: int = READERS) -> float:
     """Returns the bytes a second at which a file is read front to back, past the page cache."""
     start = time.perf_counter()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graphkit.errors import DamagedFile, StorageError
-from graphkit.ooc.disk import Writer, free_bytes, locked, make_folder, remove_tree
+from graphkit.ooc.disk import READERS, Writer, free_bytes, locked, make_folder, remove_tree
 from graphkit.ooc.pack_draft import PackDraft, Room
 from graphkit.ooc.pack_layout import Cuts, Sorter
 from graphkit.ooc.packed import Pack
@@ -55,7 +55,8 @@ def pack(
         store: Where the features are.
         plan: The batches.
         placement: How many rows are on each level.
-        threads: Threads that copy and write; ``None`` is torch's number.
+        threads: Threads that copy and write; ``None`` is torch's number, 6 at least: they wait
+            for the disk more than they copy.
         memory: Bytes this may take; ``None`` is 1 GiB.
         watch: Told stage, bytes done and bytes in all.
         cuts: How the work is cut up.
@@ -69,7 +70,7 @@ def pack(
     path = plan.path / "packs" / identity(settings)
     if (path / "pack.json").exists() and not (path / "journal.jsonl").exists():
         return Pack.open(store, plan, path.name)
-    threads = threads or torch.get_num_threads()
+    threads = threads or max(torch.get_num_threads(), READERS)
     room = Room.of(store, plan, placement, threads, memory or _MEMORY, cuts)
     _claimable(path, placement)
     make_folder(path)
@@ -96,7 +97,8 @@ def repair(
         store: Where the features are.
         plan: The batches.
         packed: What is to be mended.
-        threads: Threads that copy and write; ``None`` is torch's number.
+        threads: Threads that copy and write; ``None`` is torch's number, 6 at least: they wait
+            for the disk more than they copy.
         memory: Bytes this may take; ``None`` is 1 GiB.
         watch: Told stage, bytes done and bytes in all.
 
@@ -106,7 +108,7 @@ def repair(
     Raises:
         DamagedFile: What would be written is not what was written: plan or features are damaged.
     """
-    threads = threads or torch.get_num_threads()
+    threads = threads or max(torch.get_num_threads(), READERS)
     placement = placement_of(packed)
     room = Room.of(store, plan, placement, threads, memory or _MEMORY, Cuts())
     with locked(packed.path / ".lock"):

@@ -19,7 +19,7 @@ from graphkit.kernels import Array
 from graphkit.ooc.budget import Budget, Watchdog, reckon
 from graphkit.ooc.buffers import Buffers
 from graphkit.ooc.device_rows import DeviceRows
-from graphkit.ooc.disk import Bytes, private
+from graphkit.ooc.disk import READERS, Bytes, private
 from graphkit.ooc.pack import Pack
 from graphkit.ooc.pipeline import Meter, Pipeline, Ready
 from graphkit.ooc.plan import Plan
@@ -102,7 +102,7 @@ class PackedNodes:
     store: Store = field(compare=False, repr=False)
     parts: Mapping[str, Packed]
     budget: Budget | None = field(default=None, compare=False, repr=False)
-    threads: int = field(default=4, compare=False)
+    threads: int = field(default=READERS, compare=False)
     check: Check = field(default="first", compare=False)
     _memory: _Memory = field(default_factory=_Memory, compare=False, repr=False)
 

@@ -15,7 +15,7 @@ import numpy as np
 from graphkit.errors import DamagedFile, SettingError
 from graphkit.ooc.batch_kernels import gather, gather_halves, gather_steps, unfold, widen
 from graphkit.ooc.budget import Budget, reckon, resident_bytes
-from graphkit.ooc.folders import free_bytes
+from graphkit.ooc.disk import READERS, free_bytes
 from graphkit.ooc.pack import Pack, pack, placement_of
 from graphkit.ooc.packed_nodes import Packed, PackedNodes, refuse_hidden
 from graphkit.ooc.placement import Placement, place
@@ -66,7 +66,7 @@ def make_ready(
         cached_rows: Rows kept in memory; ``None`` takes as many as fit.
         device_memory: Bytes on the device that trains for its hottest rows; ``None`` keeps none
             there. The turns of training must then be on a device.
-        threads: Threads that draw, copy and read; ``None`` is torch's number (4 for reading).
+        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
         engine: How batches are drawn: ``memory``, ``scan``, or ``auto``, which scans where the
             graph does not fit. No batch depends on it.
@@ -95,7 +95,7 @@ def make_ready(
             store, fanouts, size, part, epochs, seed, threads=threads, memory=room, watch=watch,
             engine=engine,
         )  # fmt: skip
-    readers = threads or 4
+    readers = threads or READERS
     asked: dict[str, Any] = {
         "memory": memory,
         "reserve": reserve,
@@ -127,7 +127,7 @@ def open_ready(
     *,
     memory: int | None = None,
     reserve: int | None = None,
-    threads: int = 4,
+    threads: int = READERS,
 ) -> PackedNodes:
     """Opens plans and packs that are there; writes nothing.
 

@@ -23,7 +23,7 @@ from torch_geometric.data import Data
 from graphkit.data.problem import Turn
 from graphkit.errors import SettingError
 from graphkit.ooc.budget import Budget, default_reserve, reckon, resident_bytes
-from graphkit.ooc.folders import locked
+from graphkit.ooc.disk import READERS, locked
 from graphkit.ooc.packed_nodes import Packed, PackedNodes, refuse_hidden
 from graphkit.ooc.pipeline import Meter
 from graphkit.ooc.plan import Watch, nobody
@@ -280,7 +280,7 @@ def make_refreshed(
         score_batch_size: Seeds a batch of the other parts; ``None`` is ``batch_size``.
         seed: Seed of order and draws, that of the problem.
         cached_rows: Rows kept in memory; ``None`` takes as many as fit.
-        threads: Threads that draw, copy and read; ``None`` is torch's number (4 for reading).
+        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
         behind: Bytes of ``memory`` that drawing and packing may take; ``None`` is a quarter of
             what the process leaves.
@@ -312,7 +312,7 @@ def make_refreshed(
         raise SettingError(f"memory = {show_bytes(memory)}; the process holds as much already")
     rotation = Rotation(tuple(fanouts), batch_size, seed, every, sampled_epochs)
     behind = left // 4 if behind is None else behind
-    readers = threads or 4
+    readers = threads or READERS
     first = Ring(store, rotation, behind, None, disk, cached_rows, threads, engine)
     slot = min(first.slots(), default=0)
     plan = first.draw(slot, watch)
