@@ -22,7 +22,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,7 +32,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from torch_geometric.sampler import SamplerOutput
 
 from graphkit.data.sampler import SeededNeighbors
 from graphkit.data.split import Split
@@ -149,15 +148,10 @@ def make(path: Path, nodes: int, edges: int, seed: int) -> Store:
     return prepare(source, path, memory=1 << 30)
 
 
-def edges_of(outputs: Iterable[SamplerOutput]) -> list[int]:
-    """Edges of each batch."""
-    return [len(out.row) for out in outputs]
-
-
 def timed(sampler: SeededNeighbors, batches: list[Tensor]) -> tuple[list[int], float]:
     """Edges of each batch, and edges a second."""
     start = time.perf_counter()
-    counts = edges_of(sampler.sample_batches(batches))
+    counts = [len(out.row) for out in sampler.sample_batches(batches)]
     return counts, sum(counts) / (time.perf_counter() - start)
 
 
@@ -167,8 +161,8 @@ def scanned(
     """The same by scans; the tables are made inside the time that is measured."""
     start = time.perf_counter()
     room = memory - 4 * store.num_nodes  # counts, as ``sample_ahead`` keeps them
-    sampler = ScanSampler(store, fanouts, seed=0, memory=room, threads=threads)
-    counts = edges_of(sampler.draw((0, seeds) for seeds in batches))
+    sampler = ScanSampler(store, fanouts, seed=0, memory=room, threads=threads, scratch=store.path)
+    counts = [out.num_edges for out in sampler.draw((0, seeds) for seeds in batches)]
     return counts, sum(counts) / (time.perf_counter() - start)
 
 

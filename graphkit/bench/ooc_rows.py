@@ -80,7 +80,7 @@ class RowByRow:
 class _InParts:
     """Reads very many rows a part at a time, so that no more is held than what is returned."""
 
-    def __init__(self, below: OnDisk, part: int = 1 << 16) -> None:
+    def __init__(self, below: Rows, part: int = 1 << 16) -> None:
         self.below, self.shape, self.part = below, below.shape, part
 
     def read(self, ids: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def rows_of(store: Store, way: str, hot: Tensor) -> Iterator[Rows]:
     """
     if way == "row-by-row":
         with RowByRow(store) as rows:
-            yield rows
+            yield _InParts(rows, 1 << 14)  # two pages a row: of a whole batch, half of the memory
         return
     with OnDisk(store, threads=IN_FLIGHT) as disk:
         if way == "pages" or not len(hot):

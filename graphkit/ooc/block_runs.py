@@ -41,36 +41,44 @@ class BlockRuns:
 
         Args:
             wanted: Which blocks.
-            buffers: Page-aligned memory, of equal size; all but one are read ahead into.
-            readers: Threads that read.
+            buffers: Page-aligned memory of whole blocks (less for a short array), of equal size;
+                all but one are read ahead into, as many runs as fit.
+            readers: Threads that read, a block at a time.
 
         Raises:
             DamagedFile: A block is not what was written.
             StorageError: The disk fails.
         """
-        runs, ahead = list(_runs(wanted, max(len(buffers[0]) // BLOCK, 1))), deque[Future[Array]]()
+        room = max(len(buffers[0]) // BLOCK, 1)
+        loads, ahead = list(_loads(_runs(wanted, room), room)), deque[list[Future[None]]]()
         with Reader(self.array.path, direct=self.array.offset % PAGE == 0) as reader:
             try:
-                for number, (first, _) in enumerate(runs):
-                    while len(ahead) < len(buffers) and number + len(ahead) < len(runs):
+                for number, load in enumerate(loads):
+                    while len(ahead) < len(buffers) and number + len(ahead) < len(loads):
                         at = number + len(ahead)
                         into = buffers[at % len(buffers)]
-                        ahead.append(readers.submit(self._read, reader, *runs[at], into))
-                    yield first * self.entries, ahead.popleft().result()
+                        ahead.append([
+                            readers.submit(self._read, reader, block, into[place * BLOCK :])
+                            for place, block in enumerate(_blocks(loads[at]))
+                        ])  # fmt: skip
+                    for read in ahead[0]:
+                        read.result()
+                    ahead.popleft()
+                    start = 0
+                    for first, stop in load:
+                        length = min(stop * BLOCK, self.array.num_bytes) - first * BLOCK
+                        chunk = buffers[number % len(buffers)][start : start + length]
+                        yield first * self.entries, chunk.view(self.array.dtype)
+                        start += (stop - first) * BLOCK
             finally:
-                wait(ahead)
+                wait([read for load in ahead for read in load])
 
-    def _read(self, reader: Reader, first: int, stop: int, into: Bytes) -> Array:
-        length = min(stop * BLOCK, self.array.num_bytes) - first * BLOCK
-        reader.read_into(into, self.array.offset + first * BLOCK, length)
-        for block in range(first, stop) if self._sums is not None else ():
-            if not self._checked[block]:
-                assert self._sums is not None
-                low = (block - first) * BLOCK
-                content = into[low : min(low + BLOCK, length)]
-                check_block(self.array, block, content, int(self._sums[block]))
-                self._checked[block] = True
-        return into[:length].view(self.array.dtype)
+    def _read(self, reader: Reader, block: int, into: Bytes) -> None:
+        length = min(BLOCK, self.array.num_bytes - block * BLOCK)
+        reader.read_into(into, self.array.offset + block * BLOCK, length)
+        if self._sums is not None and not self._checked[block]:
+            check_block(self.array, block, into[:length], int(self._sums[block]))
+            self._checked[block] = True
 
 
 def _runs(wanted: Array, most: int) -> Iterator[tuple[int, int]]:
@@ -81,3 +89,21 @@ def _runs(wanted: Array, most: int) -> Iterator[tuple[int, int]]:
         stop = int(run[-1]) + 1
         for low in range(int(run[0]), stop, most):
             yield low, min(low + most, stop)
+
+
+def _loads(runs: Iterator[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:
+    """Puts runs together that are of so many blocks at most."""
+    load, size = list[tuple[int, int]](), 0
+    for first, stop in runs:
+        if load and size + stop - first > most:
+            yield load
+            load, size = [], 0
+        load.append((first, stop))
+        size += stop - first
+    if load:
+        yield load
+
+
+def _blocks(load: list[tuple[int, int]]) -> Iterator[int]:
+    for first, stop in load:
+        yield from range(first, stop)

@@ -17,7 +17,7 @@ from graphkit.errors import DataError
 from graphkit.ooc.budget import default_reserve, resident_bytes
 from graphkit.ooc.disk import BLOCK, READERS, Reader, aligned
 from graphkit.ooc.pack_layout import place_bytes
-from graphkit.ooc.plan_files import encode
+from graphkit.ooc.plan_files import Hops, encode
 from graphkit.ooc.store import ArrayFile, Store
 from graphkit.seeds import derived_seed
 
@@ -102,7 +102,8 @@ def estimate(
         drawing += (time.perf_counter() - start) / len(chunks) * count * epochs
         n = [len(out.node) for out in drawn]
         e = [len(out.row) for out in drawn]
-        topology = [len(encode(out, 4 if store.num_nodes < 1 << 31 else 8)[1]) for out in drawn]
+        width = 4 if store.num_nodes < 1 << 31 else 8
+        topology = [len(encode(Hops.of(out), width)[1]) for out in drawn]
         read = [t + k * (x.row_bytes + places) for t, k in zip(topology, n, strict=True)]
         batches += count * epochs
         disk += int(np.mean(read)) * count * epochs

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
-from torch_geometric.sampler import SamplerOutput
 
 from graphkit.data.problem import Turn
 from graphkit.errors import DamagedFile
@@ -23,6 +22,7 @@ from graphkit.ooc.plan import FORMAT, Watch
 from graphkit.ooc.plan_files import (
     BATCH,
     SHARD,
+    Hops,
     decode_ids,
     encode,
     next_place,
@@ -38,7 +38,7 @@ __all__ = ["Drawing", "PlanDraft", "Steps"]
 class Drawing(Protocol):
     """What draws batches: from memory, or by reading the graph front to back."""
 
-    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[SamplerOutput, None, None]:
+    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[Hops, None, None]:
         """Yields the batches of these epochs and seeds in order."""
         ...
 

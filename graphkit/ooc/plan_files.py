@@ -22,6 +22,7 @@ __all__ = [
     "HOPS",
     "SHARD",
     "Drawn",
+    "Hops",
     "decode",
     "decode_ids",
     "encode",
@@ -67,6 +68,32 @@ class Drawn(NamedTuple):
     edges: list[int]
 
 
+class Hops(NamedTuple):
+    """A mini-batch as a sampler hands it on, a piece for each hop.
+
+    ``nodes`` are ids, the seeds first; ``rows`` local ids of sources, by destination; ``counts``
+    the edges of each destination, in pieces of any length.
+    """
+
+    nodes: list[Array]
+    rows: list[Array]
+    counts: list[Array]
+
+    @classmethod
+    def of(cls, out: SamplerOutput) -> Hops:
+        """Takes it from what PyG's samplers return; edges are in the order of destinations."""
+        sizes = [int(count) for count in out.num_sampled_nodes or ()]
+        nodes = np.split(out.node.numpy(), np.cumsum(sizes)[:-1])
+        ends = np.cumsum([int(count) for count in out.num_sampled_edges or ()])
+        rows = np.split(out.row.numpy(), ends[:-1])
+        return cls(nodes, rows, [np.bincount(out.col.numpy(), minlength=sum(sizes[:-1]))])
+
+    @property
+    def num_edges(self) -> int:
+        """Edges of all hops."""
+        return sum(map(len, self.rows))
+
+
 def padded(num_bytes: int) -> int:
     """Returns the length in whole pages."""
     return -(-num_bytes // PAGE) * PAGE
@@ -85,29 +112,29 @@ def ids_bytes(record: np.void) -> int:
     return int(record["nodes"].sum()) * int(record["id_bytes"])
 
 
-def encode(out: SamplerOutput, id_bytes: int) -> tuple[np.void, Array]:
+def encode(out: Hops, id_bytes: int) -> tuple[np.void, Array]:
     """Lays out a sampled batch; shard, offset and the record's own sum are still to be set.
 
     Args:
-        out: What the sampler drew; its edges are in the order of their destinations.
+        out: What the sampler drew.
         id_bytes: 4, or 8 where ids need more than 31 bits.
     """
-    nodes = [int(count) for count in out.num_sampled_nodes or ()]
-    edges = [int(count) for count in out.num_sampled_edges or ()]
-    counts = np.bincount(out.col.numpy(), minlength=sum(nodes[:-1]))
-    most = int(counts.max(initial=0))
+    nodes, edges = ([len(part) for part in parts] for parts in (out.nodes, out.rows))
+    most = max((int(part.max(initial=0)) for part in out.counts), default=0)
     count_type = np.dtype("<u1" if most < 1 << 8 else "<u2" if most < 1 << 16 else "<u4")
     record = np.zeros(1, dtype=BATCH)[0]
     record["id_bytes"], record["count_bytes"] = id_bytes, count_type.itemsize
     record["hops"] = len(edges)
     record["nodes"][: len(nodes)] = nodes
     record["edges"][: len(edges)] = edges
-    first, second = len(out.node) * id_bytes, len(out.row) * 4
-    record["length"] = first + second + len(counts) * count_type.itemsize
+    first, second = sum(nodes) * id_bytes, sum(edges) * 4
+    record["length"] = first + second + sum(map(len, out.counts)) * count_type.itemsize
     blob = aligned(int(record["length"]))
-    blob[:first].view(f"<i{id_bytes}")[:] = out.node.numpy()
-    blob[first : first + second].view("<i4")[:] = out.row.numpy()
-    blob[first + second : int(record["length"])].view(count_type)[:] = counts
+    end = 0
+    for parts, dtype in ((out.nodes, f"<i{id_bytes}"), (out.rows, "<i4"), (out.counts, count_type)):
+        for part in parts:
+            start, end = end, end + len(part) * np.dtype(dtype).itemsize
+            blob[start:end].view(dtype)[:] = part
     record["ids_sum"] = checksum(blob[:first])
     record["edges_sum"] = checksum(blob[first : int(record["length"])])
     return record, blob

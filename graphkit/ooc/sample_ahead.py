@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch_geometric.sampler import SamplerOutput
 
 from graphkit.data.problem import PARTS
 from graphkit.data.sampler import SeededNeighbors
@@ -26,8 +25,8 @@ from graphkit.errors import DataError, SettingError
 from graphkit.ooc.disk import locked, make_folder
 from graphkit.ooc.plan import Plan, Watch, nobody
 from graphkit.ooc.plan_draft import Drawing, PlanDraft, Steps
-from graphkit.ooc.plan_files import HOPS
-from graphkit.ooc.scan_sample import OUTPUT, ScanSampler
+from graphkit.ooc.plan_files import HOPS, Hops
+from graphkit.ooc.scan_sample import ScanSampler
 from graphkit.ooc.sealed import digest_of, identity
 from graphkit.ooc.sizes import show_bytes
 from graphkit.seeds import derived_seed
@@ -40,6 +39,7 @@ __all__ = ["Engine", "Steps", "plan_settings", "sample_ahead"]
 Engine: TypeAlias = Literal["auto", "memory", "scan"]
 
 _STEPS = Steps()
+_OUTPUT = 36  # bytes an edge takes while a batch drawn in memory is handed on
 
 
 def sample_ahead(
@@ -104,8 +104,9 @@ def sample_ahead(
             drawing: Drawing
             if scans:
                 drawing = ScanSampler(
-                    store, fanouts, seed=own, memory=fits.room, threads=threads, group=steps.group
-                )
+                    store, fanouts, seed=own, memory=fits.room, threads=threads, scratch=path,
+                    group=steps.group,
+                )  # fmt: skip
             else:
                 drawing = _InMemory(
                     SeededNeighbors(store.csc(), tuple(fanouts), seed=own, threads=fits.threads)
@@ -168,9 +169,10 @@ class _InMemory:
 
     sampler: SeededNeighbors
 
-    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[SamplerOutput, None, None]:
+    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[Hops, None, None]:
         for epoch, run in groupby(batches, key=itemgetter(0)):
-            yield from self.sampler.at(epoch).sample_batches(seeds for _, seeds in run)
+            for out in self.sampler.at(epoch).sample_batches(seeds for _, seeds in run):
+                yield Hops.of(out)
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class _Fit:
                 f"at least {show_bytes(fixed + desk)}"
             )
         graph = sum(store.arrays[f"graph/{name}"].num_bytes for name in ("indptr", "indices"))
-        batch = desk + 3 * edges * OUTPUT  # two batches wait for each that is drawn
+        batch = desk + 3 * edges * _OUTPUT  # two batches wait for each that is drawn
         room = max(memory - fixed - graph, 0)
         return cls(memory, fixed, graph, batch, max(1, min(threads, room // max(batch, 1))))
 

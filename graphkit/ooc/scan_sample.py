@@ -1,152 +1,119 @@
 """Neighbour sampling from a graph that does not fit into memory, by reading it front to back.
 
-Many batches are drawn at once: per hop, one pass over where the in-edges of each node begin, and
-one over the in-edges themselves, whatever the number of batches. No byte is read at random. As a
-draw is a function of (seed, epoch, batch, hop, node), each batch is the one that
-``SeededNeighbors`` draws from memory, to the bit.
+Many batches are drawn at once: per hop, one pass over where the in-edges of each node begin and
+over the in-edges themselves, whatever the number of batches. No byte of the graph is read at
+random. A pass goes from window to window of nodes; what a window drew waits in a scratch file, so
+that a batch holds little more than its nodes until all edges of a hop are there. As a draw is a
+function of (seed, epoch, batch, hop, node), each batch is the one that ``SeededNeighbors`` draws
+from memory, to the bit.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, pairwise
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch_geometric.sampler import SamplerOutput
 
-from graphkit.data.sampler_kernels import (
-    Array,
-    batch_key,
-    collect,
-    enter_seeds,
-    forget,
-    hop_key,
-    mark,
-)
+from graphkit.data.sampler_kernels import batch_key, hop_key
+from graphkit.kernels import Array
 from graphkit.ooc.block_runs import BlockRuns
-from graphkit.ooc.disk import BLOCK, aligned
-from graphkit.ooc.plan_files import padded
-from graphkit.ooc.scan_kernels import draw_from, localize, look_up, want_lists
+from graphkit.ooc.disk import BLOCK, READERS, Bytes, aligned, private
+from graphkit.ooc.plan_files import Hops, padded
+from graphkit.ooc.scan_batch import Batch, Desk, Scratch
+from graphkit.ooc.scan_kernels import draw_from, look_up, want_lists
 from graphkit.seeds import derived_seed
 
 if TYPE_CHECKING:
     from graphkit.ooc.store import Store
 
-__all__ = ["OUTPUT", "ScanSampler"]
+__all__ = ["ScanSampler"]
 
-OUTPUT = 36  # bytes an edge takes while a batch is handed on: three int64, and the draws
-_PAIR = 48  # bytes of a node of a frontier while it is expanded
+_PAIR = 40  # bytes of a node of a frontier while it is expanded
+_FOLD = 4  # ids and edges of a batch, so many times, while it is folded and handed on
 _DESK = 4.3  # bytes a node that a thread keeps
-_AHEAD = 2  # chunks that are read while one is used
-_CHUNK = 8 << 20  # bytes; longer ones gain nothing
-
-
-@dataclass(eq=False)
-class _Batch:
-    """A batch on its way: nodes that each hop added, and the edges of the hops so far."""
-
-    key: np.uint64
-    nodes: list[Array]
-    counts: list[Array] = field(default_factory=list)
-    rows: list[Array] = field(default_factory=list)  # local ids of sources, by destination
-
-    @property
-    def num_bytes(self) -> int:
-        """What it holds."""
-        return sum(part.nbytes for parts in (self.nodes, self.counts, self.rows) for part in parts)
-
-    def output(self) -> SamplerOutput:
-        """Returns it as the sampler of memory does, without numbers of edges."""
-        counts = np.concatenate(self.counts)
-        return SamplerOutput(
-            node=torch.from_numpy(np.concatenate(self.nodes).astype(np.int64)),
-            row=torch.from_numpy(np.concatenate(self.rows)),
-            col=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
-            edge=None,
-            num_sampled_nodes=[len(part) for part in self.nodes],
-            num_sampled_edges=[len(part) for part in self.rows],
-        )
-
-
-class _Desk:
-    """Tables over all nodes on which one batch at a time gets its local ids."""
-
-    def __init__(self, num_nodes: int) -> None:
-        words = num_nodes // 64 + 1
-        self.table: Array = np.zeros(num_nodes, dtype=np.int32)
-        self.seen: Array = np.zeros(words, dtype=np.uint64)
-        self.fresh: Array = np.zeros(words, dtype=np.uint64)
-        self.filled: Array = np.zeros(words // 64 + 1, dtype=np.uint64)
-
-    def fold(self, batch: _Batch, source: Array) -> None:
-        """Adds to a batch the sources of a hop, which become local ids in place."""
-        known = np.concatenate(batch.nodes)
-        most = len(known) + min(len(source), len(self.table))
-        nodes = np.empty(most, dtype=known.dtype)
-        enter_seeds(known, self.seen, self.table, nodes)
-        mark(source, len(source), self.seen, self.fresh, self.filled)
-        tables = (self.seen, self.fresh, self.filled, self.table)
-        end = int(collect(*tables, nodes, len(known)))
-        localize(source, self.table)
-        forget(nodes[:end], self.seen)
-        batch.nodes.append(nodes[len(known) : end].copy())
-        batch.rows.append(source)
+_BUFFERS = 2  # one is read into while the other is used
+_CHUNK = 16 << 20  # bytes; longer ones gain nothing
 
 
 @dataclass(eq=False)
 class _Pairs:
-    """The frontiers of all batches of a group side by side, each in ascending order of nodes."""
+    """Parts of the frontiers of all batches of a group side by side, each in ascending order."""
 
     bounds: Array
     nodes: Array
-    order: Array | None  # of seeds alone: later frontiers are in order
     first: Array
     degree: Array
 
     @classmethod
-    def of(cls, frontiers: Sequence[Array], *, in_order: bool) -> _Pairs:
+    def of(cls, frontiers: Sequence[Array]) -> _Pairs:
         bounds = np.cumsum([0, *map(len, frontiers)])
         nodes = np.concatenate(frontiers)
-        order = None
-        if not in_order:
-            parts = [part.argsort(kind="stable") for part in frontiers]
-            order = np.concatenate(parts) + np.repeat(bounds[:-1], np.diff(bounds))
-            nodes = nodes[order]
         size = len(nodes)
-        return cls(bounds, nodes, order, np.zeros(size, np.int64), np.zeros(size, np.int64))
+        return cls(bounds, nodes, np.zeros(size, np.int64), np.zeros(size, np.int64))
 
-    def counts(self, fanout: int) -> Array:
-        """Edges that are drawn of each node, in the order of the frontier."""
-        drawn = self.degree if fanout < 0 else np.minimum(self.degree, fanout)
-        if self.order is None:
-            return drawn
-        counts = np.empty_like(drawn)
-        counts[self.order] = drawn
-        return counts
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Some batches, and of the frontier of each a run: its nodes from ``low`` to below ``high``."""
+
+    batches: tuple[int, ...]
+    frontiers: tuple[Array, ...]
+    low: int
+    high: int
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.frontiers))
+
+    def halves(self) -> tuple[_Window, _Window] | None:
+        """Two windows in place of this one, of half the nodes or of half the batches each; ``None``
+        if it is of one node and batch."""
+        if self.high - self.low > 1:
+            longest = max(self.frontiers, key=len)
+            middle = max(int(longest[len(longest) // 2]), self.low + 1)
+            cuts = [int(np.searchsorted(each, middle)) for each in self.frontiers]
+            pairs = list(zip(self.frontiers, cuts, strict=True))
+            below, above = ([f[:c] for f, c in pairs], [f[c:] for f, c in pairs])
+            return (
+                _Window(self.batches, tuple(below), self.low, middle),
+                _Window(self.batches, tuple(above), middle, self.high),
+            )
+        if len(self.batches) > 1:
+            half = len(self.batches) // 2
+            parts = (slice(half), slice(half, None))
+            first, second = (
+                _Window(self.batches[part], self.frontiers[part], self.low, self.high)
+                for part in parts
+            )
+            return first, second
+        return None
 
 
 class ScanSampler:
     """Draws batches by reading the graph of a store front to back, without repeats.
 
-    A group of batches is as large as memory allows, one batch at least: what a hop needs is known
-    before it is drawn, and batches that do not fit are left to the next group. Frontiers are in
-    order of nodes by themselves, so a cursor per batch takes the place of sorting the (node, batch)
-    pairs of a group and of putting what was drawn back in order.
+    A group of batches is as large as memory allows, one batch at least: what it will hold is known
+    after each hop, and batches that do not fit are left to the next group. Frontiers are in order
+    of nodes by themselves, so a cursor per batch takes the place of sorting the (node, batch) pairs
+    of a group and of putting what was drawn back in order.
 
     Args:
         store: The graph.
         fanouts: In-edges drawn per hop, nearest hop first; -1 takes all.
         seed: Seed of all draws, as ``SeededNeighbors`` takes it.
-        memory: Bytes this may take; chunks of 1 MiB and one batch are the least.
+        memory: Bytes this may take; chunks of 1 MiB, the longest list and one batch are the least.
         threads: Threads that expand and read; fewer where their tables would take a tenth of it.
+        scratch: Folder for a file that holds the sources of the widest hop of a group meanwhile.
         group: Most batches drawn at a time; ``None`` is as many as fit.
     """
 
@@ -158,6 +125,7 @@ class ScanSampler:
         seed: int,
         memory: int,
         threads: int,
+        scratch: Path,
         group: int | None = None,
     ) -> None:
         self.fanouts, self.seed, self.group = tuple(fanouts), seed, group
@@ -166,18 +134,22 @@ class ScanSampler:
         self._starts, self._edges = (BlockRuns(array, check=store.checks) for array in arrays)
         self._dtype = arrays[1].dtype
         self._width = self._dtype.itemsize
+        self._scratch = scratch
         desk = int(_DESK * self.num_nodes) + 1
         self.threads = max(1, min(threads, memory // 10 // desk))
-        chunk = min(max(memory // 32 // BLOCK, 1) * BLOCK, _CHUNK)
+        chunk = min(max(memory // 16 // BLOCK, 1) * BLOCK, _CHUNK)
         chunk = min(chunk, padded(max(array.num_bytes for array in arrays)))
-        self._buffers = [aligned(chunk) for _ in range(_AHEAD + 1)]
-        self.room = memory - self.threads * desk - sum(map(len, self._buffers))
-        self._desks: SimpleQueue[_Desk] = SimpleQueue()
+        self._buffers = [_chunk(chunk) for _ in range(_BUFFERS)]
+        room = memory - self.threads * desk - sum(map(len, self._buffers))
+        self._drawn = aligned(max(room // 8, self._width))  # by a window
+        self._pairs = max(room // 8 // _PAIR, 1)
+        self.room = room - 2 * (room // 8)
+        self._desks: SimpleQueue[Desk] = SimpleQueue()
         for _ in range(self.threads):
-            self._desks.put(_Desk(self.num_nodes))
+            self._desks.put(Desk(self.num_nodes))
         self._each = self._once = 0  # bytes that the last group took for each batch, and besides
 
-    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[SamplerOutput, None, None]:
+    def draw(self, batches: Iterable[tuple[int, Tensor]]) -> Generator[Hops, None, None]:
         """Yields batches in order.
 
         Args:
@@ -185,10 +157,15 @@ class ScanSampler:
 
         Raises:
             DamagedFile: The graph on disk is not what was written.
-            StorageError: The disk fails.
+            StorageError: The disk is full or fails.
         """
         coming, waiting = iter(batches), deque[tuple[int, Tensor]]()
-        with ThreadPoolExecutor(self.threads) as crew, ThreadPoolExecutor(_AHEAD) as readers:
+        path = self._scratch / f"drawn.tmp-{os.getpid()}"
+        with (
+            Scratch(path) as scratch,
+            ThreadPoolExecutor(self.threads) as crew,
+            ThreadPoolExecutor(READERS) as readers,
+        ):
             while True:
                 waiting.extend(islice(coming, 0 if waiting else 1))
                 if not waiting:
@@ -196,79 +173,137 @@ class ScanSampler:
                 size = self._size(len(waiting[0][1]))
                 waiting.extend(islice(coming, max(size - len(waiting), 0)))
                 group = [waiting.popleft() for _ in range(min(size, len(waiting)))]
-                done = self._walk(group, crew, readers)
+                done = self._walk(group, scratch, crew, readers)
                 waiting.extendleft(reversed(group[len(done) :]))
-                while done:
-                    yield done.pop(0).output()
+                yield from self._handed_on(done, scratch, crew)
 
     def _size(self, seeds: int) -> int:
-        """Batches of the next group, by what the last ones took or, before, by what they may."""
+        """Batches of the next group, by what the last ones took or else may take."""
         if not self._each:
-            edges, frontier = 0, seeds
+            edges, frontier = [], [seeds]
             for fanout in self.fanouts:
-                most = self.num_edges if fanout < 0 else frontier * fanout
-                drawn = min(most, self.num_edges)
-                edges += drawn
-                self._each += 2 * self._width * drawn + _PAIR * frontier
-                frontier = min(drawn, self.num_nodes)
-            self._once = (OUTPUT + self.threads * self._width) * edges
-        size = max((self.room - self._once) // max(self._each, 1), 1)
-        return size if self.group is None else min(size, self.group)
+                most = self.num_edges if fanout < 0 else frontier[-1] * fanout
+                edges.append(min(most, self.num_edges))
+                frontier.append(min(edges[-1], self.num_nodes))
+            # Half of the most: nodes are reached twice, lists are short. If it is more after all,
+            # some batches are left to the next group before their last hop, which costs most.
+            each = self._width * (2 * sum(frontier[:-1]) + sum(edges[:-1])) // 2
+            size = (self.room - self._folding(sum(frontier) // 2, edges[-1] // 2)) // max(each, 1)
+        else:
+            size = (self.room - self._once) // self._each
+        return max(size if self.group is None else min(size, self.group), 1)
+
+    def _folding(self, nodes: int, edges: int) -> int:
+        """Bytes for folding and handing on batches of so many nodes, and edges in the last hop: for
+        one at a time, or one more than there are threads if that leaves half of the memory."""
+        one = _FOLD * self._width * (nodes + edges)
+        several = (self.threads + 1) * one
+        return several if 2 * several <= self.room else one
 
     def _walk(
-        self, group: list[tuple[int, Tensor]], crew: ThreadPoolExecutor, readers: ThreadPoolExecutor
-    ) -> list[_Batch]:
-        """Draws as many of some batches as fit, from the first on."""
+        self,
+        group: list[tuple[int, Tensor]],
+        scratch: Scratch,
+        crew: ThreadPoolExecutor,
+        readers: ThreadPoolExecutor,
+    ) -> list[Batch]:
+        """Draws as many of some batches as fit, from the first on, but for folding the last hop."""
         batches = [self._begin(*one) for one in group]
-        each = once = 0
+        last = len(self.fanouts) - 1
         for hop, fanout in enumerate(self.fanouts):
-            held = [batch.num_bytes + _PAIR * len(batch.nodes[-1]) for batch in batches]
-            del batches[self._fitting(np.cumsum(held)) :]
-            pairs = _Pairs.of([batch.nodes[-1] for batch in batches], in_order=hop > 0)
-            self._look_up(pairs, crew, readers)
-            counts = pairs.counts(fanout)
-            ends = np.concatenate([[0], np.cumsum(counts)])
-            most, besides = self._needed(batches, pairs, np.diff(ends[pairs.bounds]))
-            kept = self._fitting(np.cumsum(most) + besides)
-            del batches[kept:]
-            each, once = max(each, int(most[:kept].mean())), max(once, int(besides[kept - 1]))
-            cuts = ends[pairs.bounds[: kept + 1]]
-            source: Array = np.empty(int(cuts[-1]), dtype=self._dtype)
-            place = ends[:-1] if pairs.order is None else ends[pairs.order]
-            keys = np.array([hop_key(batch.key, hop) for batch in batches], dtype=np.uint64)
-            self._draw(pairs, keys, fanout, place, source, crew, readers)
-            narrow = counts.astype(np.uint32)
-            for batch, (low, high) in zip(batches, pairwise(pairs.bounds), strict=False):
-                batch.counts.append(narrow[low:high])
-            del pairs, counts, ends, place
-            shares = [source[low:high] for low, high in pairwise(cuts)]
-            list(crew.map(self._fold, batches, shares))
-        self._each, self._once = each, once
+            scratch.clear()
+            self._sweep(batches, hop, fanout, scratch, crew, readers)
+            if hop < last:
+                list(crew.map(lambda batch: self._fold(batch, scratch), batches))
+                held = np.cumsum([batch.num_bytes for batch in batches])
+                folded = self._once or max(self._folding(*batch.sizes) for batch in batches)
+                del batches[max(int(np.searchsorted(held, self.room - folded, side="right")), 1) :]
+        self._each = max(1, *(batch.num_bytes for batch in batches))
+        self._once = max(self._folding(*batch.sizes) for batch in batches)
         return batches
 
-    def _begin(self, epoch: int, seeds: Tensor) -> _Batch:
+    def _handed_on(
+        self, batches: list[Batch], scratch: Scratch, crew: ThreadPoolExecutor
+    ) -> Iterator[Hops]:
+        """Yields batches, the last hop of the next ones folded meanwhile while memory lasts."""
+        one = _FOLD * self._width * max(sum(batch.sizes) for batch in batches)
+        room = self.room - sum(batch.num_bytes for batch in batches)
+        ahead = min(max(room // max(one, 1) - 1, 0), self.threads)
+        pending = deque[tuple[Batch, Future[None]]]()
+
+        def begin(most: int) -> None:
+            while batches and len(pending) < most:
+                batch = batches.pop(0)
+                pending.append((batch, crew.submit(self._fold, batch, scratch)))
+
+        try:
+            while batches or pending:
+                begin(max(ahead, 1))
+                batch, done = pending.popleft()
+                done.result()
+                begin(ahead)
+                yield batch.hops()
+                del batch
+        finally:
+            wait([done for _, done in pending])
+
+    def _begin(self, epoch: int, seeds: Tensor) -> Batch:
         ids = seeds.numpy().astype(np.int64, copy=False)
         key = np.uint64(derived_seed(self.seed, "neighbours", epoch))
-        return _Batch(np.uint64(batch_key(key, ids)), [ids.astype(self._dtype)])
+        nodes = ids.astype(self._dtype)
+        return Batch(np.uint64(batch_key(key, ids)), [nodes], nodes.argsort(kind="stable"))
 
-    def _fitting(self, needed: Array) -> int:
-        """How many of the first batches fit, by what each takes with those before it; 1 always."""
-        return max(int(np.searchsorted(needed, self.room, side="right")), 1)
-
-    def _needed(self, batches: list[_Batch], pairs: _Pairs, edges: Array) -> tuple[Array, Array]:
-        """Bytes of each batch at the end of a hop that draws so many edges, and those needed once
-        for the largest so far."""
-        nodes = np.array([sum(map(len, batch.nodes)) for batch in batches])
-        total = np.array([sum(map(len, batch.rows)) for batch in batches]) + edges
-        held = np.array([batch.num_bytes for batch in batches])
-        most = held + _PAIR * np.diff(pairs.bounds) + 2 * self._width * edges
-        once = OUTPUT * total + self.threads * self._width * (2 * nodes + edges)
-        return most, np.maximum.accumulate(once)
+    def _sweep(
+        self,
+        batches: list[Batch],
+        hop: int,
+        fanout: int,
+        scratch: Scratch,
+        crew: ThreadPoolExecutor,
+        readers: ThreadPoolExecutor,
+    ) -> None:
+        """Draws a hop of all batches, window by window."""
+        width = np.min_scalar_type(fanout) if fanout >= 0 else np.uint32
+        frontiers = tuple(batch.frontier for batch in batches)
+        for batch, frontier in zip(batches, frontiers, strict=True):
+            batch.counts.append(np.empty(len(frontier), dtype=width))
+        keys = np.array([hop_key(batch.key, hop) for batch in batches], dtype=np.uint64)
+        done = np.zeros(len(batches), dtype=np.int64)
+        # Draws of a window fit if each node has as many as it may.
+        most = max(len(self._drawn) // (self._width * max(fanout, 1)), 1)
+        left = [_Window(tuple(range(len(batches))), frontiers, 0, self.num_nodes)]
+        while left:
+            window = left.pop()
+            halves = window.halves() if window.size > min(self._pairs, most) else None
+            if halves is None and window.size:
+                pairs = _Pairs.of(window.frontiers)
+                self._look_up(pairs, crew, readers)
+                counts = pairs.degree if fanout < 0 else np.minimum(pairs.degree, fanout)
+                num_bytes = int(counts.sum()) * self._width
+                if num_bytes > len(self._drawn):
+                    halves = window.halves()
+                if halves is None:
+                    room = self._drawn if num_bytes <= len(self._drawn) else aligned(num_bytes)
+                    source = room[:num_bytes].view(self._dtype)
+                    ends = np.concatenate([[0], np.cumsum(counts)])
+                    own = keys[list(window.batches)]
+                    self._draw(pairs, own, fanout, ends, source, crew, readers)
+                    start = scratch.add(room, num_bytes)
+                    for at, (low, high) in enumerate(pairwise(pairs.bounds)):
+                        number = window.batches[at]
+                        batch, first = batches[number], int(done[number])
+                        batch.counts[-1][first : first + high - low] = counts[low:high]
+                        done[number] += high - low
+                        place, size = int(ends[low]), int(ends[high] - ends[low])
+                        if size:
+                            batch.waiting.append((start + place * self._width, size))
+            if halves is not None:
+                left += reversed(halves)
 
     def _look_up(
         self, pairs: _Pairs, crew: ThreadPoolExecutor, readers: ThreadPoolExecutor
     ) -> None:
-        """Finds the lists of all pairs: a pass over where lists begin."""
+        """Finds the lists of all pairs, from where lists begin."""
         wanted = self._starts.none_wanted()
         for more in (0, 1):
             wanted[(pairs.nodes.astype(np.int64) + more) // self._starts.entries] = True
@@ -290,11 +325,10 @@ class ScanSampler:
         crew: ThreadPoolExecutor,
         readers: ThreadPoolExecutor,
     ) -> None:
-        """Draws the edges of the first pairs, those of as many batches as there are keys."""
+        """Draws the edges of all pairs."""
         wanted = self._edges.none_wanted()
-        stop = pairs.bounds[len(keys)]
         lists = (pairs.first, pairs.degree)
-        want_lists(pairs.first[:stop], pairs.degree[:stop], fanout, self._edges.entries, wanted)
+        want_lists(*lists, fanout, self._edges.entries, wanted)
         cursor = pairs.bounds[:-1].copy()
 
         def serve(low: int, high: int, base: int, chunk: Array) -> None:
@@ -303,7 +337,9 @@ class ScanSampler:
 
         self._pass(self._edges, wanted, serve, len(keys), crew, readers)
 
-    def _fold(self, batch: _Batch, source: Array) -> None:
+    def _fold(self, batch: Batch, scratch: Scratch) -> None:
+        """Takes up the newest hop of a batch."""
+        source = batch.take(scratch)
         desk = self._desks.get()
         try:
             desk.fold(batch, source)
@@ -329,3 +365,7 @@ class ScanSampler:
                 wait(jobs)  # all of them, also after a failure: they read the chunk
                 for job in jobs:
                     job.result()
+
+
+def _chunk(num_bytes: int) -> Bytes:
+    return np.frombuffer(private(num_bytes, huge=True), dtype=np.uint8)

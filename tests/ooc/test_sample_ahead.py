@@ -90,7 +90,7 @@ def test_ids_of_eight_bytes_come_back(store: Store) -> None:
         num_sampled_nodes=drawn.nodes,
         num_sampled_edges=drawn.edges,
     )
-    again = plan_files.decode(*plan_files.encode(out, 8))
+    again = plan_files.decode(*plan_files.encode(plan_files.Hops.of(out), 8))
     assert torch.equal(again.n_id, drawn.n_id + (1 << 33))
     assert torch.equal(again.edge_index, drawn.edge_index)
 
