@@ -115,7 +115,10 @@ def test_two_are_on_disk_at_most(tmp_path: Path) -> None:
         for _ in disk.batches("train", None, epoch):
             most = max(most, plans_on_disk(store))
         list(disk.batches("val"))
-        assert set(batching.ring.slots()) <= {epoch // 2, epoch // 2 + 1}
+        slots = batching.ring.slots()  # the last one goes when the work behind begins the next
+        assert epoch // 2 in slots
+        assert len(slots) <= 2
+        assert max(slots) <= epoch // 2 + 1
     batching.close()
     assert most <= 2  # the next one may not be there yet
     assert plans_on_disk(store) <= 2
