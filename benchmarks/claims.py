@@ -83,7 +83,24 @@ def _augmentation() -> Iterator[Claim]:
         yield Claim("local_augmentation", "cora/public", above, below, says)
 
 
-CLAIMS = (*_distillation(), *_augmentation())
+def _more_augmentation() -> Iterator[Claim]:
+    """The other networks of the paper; one family with the claims above, three seeds most."""
+    lagnn = "LA-GNN, ICML 2022"
+    known = (("pubmed/public", ("gcn", "gat")), ("cora/public", ("gat", "gcnii", "grand")))
+    for problem, names in known:
+        for name in names:
+            above, below = f"{name}-augmented", f"{name}-plain"
+            yield Claim("local_augmentation", problem, above, below, lagnn)
+
+
+def _heterophily() -> Iterator[Claim]:
+    """Graph Mamba against networks of equal budget in the same loop, which it is said to beat."""
+    gmn = "Graph Mamba, KDD 2024"
+    for below in ("gcn", "graphsage", "gat", "graph-transformer", "graph-mamba-hybrid"):
+        yield Claim("heterophily", "minesweeper/fixed", "graph-mamba-walks-pe", below, gmn)
+
+
+CLAIMS = (*_distillation(), *_augmentation(), *_more_augmentation(), *_heterophily())
 
 
 def scores(results: Path, claim: Claim, experiment: str) -> dict[int, float]:
