@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["ScanSampler"]
 
 _PAIR = 40  # bytes of a node of a frontier while it is expanded
-_FOLD = 4  # ids and edges of a batch, so many times, while it is folded and handed on
-_DESK = 4.3  # bytes a node that a thread keeps
+_FOLD, _HAND = 3, 4  # ids and edges of a batch, so many times: while it is folded, and handed on
+_DESK = 4.3  # bytes a node that a thread keeps to give out local ids
+_DESKS = 3  # a share of the memory: all such tables take one of so many, if more than one is kept
 _BUFFERS = 2  # one is read into while the other is used
 _CHUNK = 16 << 20  # bytes; longer ones gain nothing
 
@@ -112,7 +113,8 @@ class ScanSampler:
         fanouts: In-edges drawn per hop, nearest hop first; -1 takes all.
         seed: Seed of all draws, as ``SeededNeighbors`` takes it.
         memory: Bytes this may take; chunks of 1 MiB, the longest list and one batch are the least.
-        threads: Threads that expand and read; fewer where their tables would take a tenth of it.
+        threads: Threads that draw; as many give out local ids, fewer where their tables would take
+            more than a third of the memory.
         scratch: Folder for a file that holds the sources of the widest hop of a group meanwhile.
         group: Most batches drawn at a time; ``None`` is as many as fit.
     """
@@ -136,16 +138,17 @@ class ScanSampler:
         self._width = self._dtype.itemsize
         self._scratch = scratch
         desk = int(_DESK * self.num_nodes) + 1
-        self.threads = max(1, min(threads, memory // 10 // desk))
+        self.threads = threads
+        desks = max(1, min(threads, memory // _DESKS // desk))
         chunk = min(max(memory // 16 // BLOCK, 1) * BLOCK, _CHUNK)
         chunk = min(chunk, padded(max(array.num_bytes for array in arrays)))
         self._buffers = [_chunk(chunk) for _ in range(_BUFFERS)]
-        room = memory - self.threads * desk - sum(map(len, self._buffers))
+        room = memory - desks * desk - sum(map(len, self._buffers))
         self._drawn = aligned(max(room // 8, self._width))  # by a window
         self._pairs = max(room // 8 // _PAIR, 1)
         self.room = room - 2 * (room // 8)
         self._desks: SimpleQueue[Desk] = SimpleQueue()
-        for _ in range(self.threads):
+        for _ in range(desks):
             self._desks.put(Desk(self.num_nodes))
         self._each = self._once = 0  # bytes that the last group took for each batch, and besides
 
@@ -195,10 +198,11 @@ class ScanSampler:
 
     def _folding(self, nodes: int, edges: int) -> int:
         """Bytes for folding and handing on batches of so many nodes, and edges in the last hop: for
-        one at a time, or one more than there are threads if that leaves half of the memory."""
-        one = _FOLD * self._width * (nodes + edges)
-        several = (self.threads + 1) * one
-        return several if 2 * several <= self.room else one
+        one at a time, or by all threads beside one that is handed on, if that leaves half of the
+        memory."""
+        unit = self._width * (nodes + edges)
+        several = (self.threads * _FOLD + _HAND) * unit
+        return several if 2 * several <= self.room else _HAND * unit
 
     def _walk(
         self,
@@ -226,9 +230,9 @@ class ScanSampler:
         self, batches: list[Batch], scratch: Scratch, crew: ThreadPoolExecutor
     ) -> Iterator[Hops]:
         """Yields batches, the last hop of the next ones folded meanwhile while memory lasts."""
-        one = _FOLD * self._width * max(sum(batch.sizes) for batch in batches)
-        room = self.room - sum(batch.num_bytes for batch in batches)
-        ahead = min(max(room // max(one, 1) - 1, 0), self.threads)
+        unit = self._width * max(1, *(sum(batch.sizes) for batch in batches))
+        room = self.room - sum(batch.num_bytes for batch in batches) - _HAND * unit
+        ahead = min(max(room // (_FOLD * unit), 0), self.threads)
         pending = deque[tuple[Batch, Future[None]]]()
 
         def begin(most: int) -> None:
