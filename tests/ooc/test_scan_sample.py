@@ -95,6 +95,57 @@ def test_groups_and_threads_leave_no_trace(large: Store, group: int, threads: in
     assert found == drawn(*words, engine="memory")
 
 
+@pytest.mark.parametrize("fanouts", [(5, 3, 4), (-1, 2), (2, -1), (300, 0)])
+@pytest.mark.parametrize("room", [1, 37])
+def test_windows_leave_no_trace(
+    store: Store, fanouts: tuple[int, ...], room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window of one pair, and of few; lists longer than what a window may draw, many batches."""
+    real, seen = ScanSampler.__init__, []
+
+    def narrow(self: ScanSampler, *words: object, **named: object) -> None:
+        real(self, *words, **named)  # type: ignore[arg-type]
+        self._pairs, self._drawn = room, aligned(4)[: 4 * room]
+
+    def noted(self: ScanSampler, pairs: object, *words: object) -> None:
+        seen.append(len(pairs.nodes))  # type: ignore[attr-defined]
+        look_up(self, pairs, *words)  # type: ignore[arg-type]
+
+    look_up = ScanSampler._look_up
+    expected = drawn(store, fanouts, 20, "train", 1, engine="memory")
+    monkeypatch.setattr(ScanSampler, "__init__", narrow)
+    monkeypatch.setattr(ScanSampler, "_look_up", noted)
+    assert drawn(store, fanouts, 20, "train", 1, engine="scan") == expected
+    assert len(seen) > len(fanouts) * 6
+    assert max(seen) <= room
+
+
+def test_a_hub_of_many_batches(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All batches want a list of 700,000, which is more than a window may draw once."""
+    train = torch.cat([torch.full((9,), 7), torch.arange(60)])
+    seeds = [train[start::9] for start in range(9)]  # one is node 7 in each
+    memory = int(4.3 * large.num_nodes) + 2 * BLOCK + 8_000_000  # a window draws 1 MB
+    scan = ScanSampler(large, (-1,), seed=1, memory=memory, threads=2, scratch=large.path)
+    own = SeededNeighbors(large.csc(), (-1,), seed=1).at(0)
+    found = scan.draw((0, each) for each in seeds)
+    for expected, one in zip(own.sample_batches(seeds), found, strict=True):
+        for mine, other in zip(encode(Hops.of(expected), 4), encode(one, 4), strict=True):
+            assert np.array_equal(mine, other)
+
+
+def test_a_disk_that_is_full_is_said_and_leaves_nothing(store: Store) -> None:
+    """Wherever the disk is full, the scratch file included: given again, the plan is the same."""
+    words = {"threads": 1, "engine": "scan", "steps": SMALL}
+    before, failed = drawn(store, (4, 3), 20, **words), 0
+    for _, result in each_fault(lambda: drawn(store, (4, 3), 20, **words), "ENOSPC", ("pwritev",)):
+        assert isinstance(result, StorageError), result
+        assert "No space left" in str(result)
+        failed += 1
+        assert not list(store.path.glob("plans/*/drawn.tmp-*"))
+        assert drawn(store, (4, 3), 20, **words) == before
+    assert failed > 8
+
+
 def test_batches_that_do_not_fit_are_left_to_the_next_group(
     large: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
