@@ -51,6 +51,19 @@ class Batch:
         """What it holds in memory."""
         return sum(part.nbytes for parts in (self.nodes, self.counts, self.rows) for part in parts)
 
+    def wait(self, first: int, counts: Array, place: int) -> None:
+        """Notes what was drawn of a run of the frontier.
+
+        Args:
+            first: Its first node, as a place in the frontier.
+            counts: Edges of each of its nodes.
+            place: Where their sources begin in the scratch file.
+        """
+        self.counts[-1][first : first + len(counts)] = counts
+        size = int(counts.sum())
+        if size:
+            self.waiting.append((place, size))
+
     def take(self, scratch: Scratch) -> Array:
         """Returns the sources of the newest hop, and puts its counts in the order of the nodes."""
         source = scratch.read(self.waiting, self.nodes[0].dtype)

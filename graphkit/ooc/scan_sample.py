@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,6 +30,7 @@ from graphkit.ooc.disk import BLOCK, READERS, Bytes, aligned, private
 from graphkit.ooc.plan_files import Hops, padded
 from graphkit.ooc.scan_batch import Batch, Desk, Scratch
 from graphkit.ooc.scan_kernels import draw_from, look_up, want_lists
+from graphkit.ooc.scan_window import Pairs, Window
 from graphkit.seeds import derived_seed
 
 if TYPE_CHECKING:
@@ -44,60 +44,6 @@ _DESK = 4.3  # bytes a node that a thread keeps to give out local ids
 _DESKS = 3  # a share of the memory: all such tables take one of so many, if more than one is kept
 _BUFFERS = 2  # one is read into while the other is used
 _CHUNK = 16 << 20  # bytes; longer ones gain nothing
-
-
-@dataclass(eq=False)
-class _Pairs:
-    """Parts of the frontiers of all batches of a group side by side, each in ascending order."""
-
-    bounds: Array
-    nodes: Array
-    first: Array
-    degree: Array
-
-    @classmethod
-    def of(cls, frontiers: Sequence[Array]) -> _Pairs:
-        bounds = np.cumsum([0, *map(len, frontiers)])
-        nodes = np.concatenate(frontiers)
-        size = len(nodes)
-        return cls(bounds, nodes, np.zeros(size, np.int64), np.zeros(size, np.int64))
-
-
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """Some batches, and of the frontier of each a run: its nodes from ``low`` to below ``high``."""
-
-    batches: tuple[int, ...]
-    frontiers: tuple[Array, ...]
-    low: int
-    high: int
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.frontiers))
-
-    def halves(self) -> tuple[_Window, _Window] | None:
-        """Two windows in place of this one, of half the nodes or of half the batches each; ``None``
-        if it is of one node and batch."""
-        if self.high - self.low > 1:
-            longest = max(self.frontiers, key=len)
-            middle = max(int(longest[len(longest) // 2]), self.low + 1)
-            cuts = [int(np.searchsorted(each, middle)) for each in self.frontiers]
-            pairs = list(zip(self.frontiers, cuts, strict=True))
-            below, above = ([f[:c] for f, c in pairs], [f[c:] for f, c in pairs])
-            return (
-                _Window(self.batches, tuple(below), self.low, middle),
-                _Window(self.batches, tuple(above), middle, self.high),
-            )
-        if len(self.batches) > 1:
-            half = len(self.batches) // 2
-            parts = (slice(half), slice(half, None))
-            first, second = (
-                _Window(self.batches[part], self.frontiers[part], self.low, self.high)
-                for part in parts
-            )
-            return first, second
-        return None
 
 
 class ScanSampler:
@@ -272,15 +218,15 @@ class ScanSampler:
         for batch, frontier in zip(batches, frontiers, strict=True):
             batch.counts.append(np.empty(len(frontier), dtype=width))
         keys = np.array([hop_key(batch.key, hop) for batch in batches], dtype=np.uint64)
-        done = np.zeros(len(batches), dtype=np.int64)
+        done = np.zeros(len(batches), dtype=np.int64)  # pairs of each batch
         # Draws of a window fit if each node has as many as it may.
         most = max(len(self._drawn) // (self._width * max(fanout, 1)), 1)
-        left = [_Window(tuple(range(len(batches))), frontiers, 0, self.num_nodes)]
+        left = [Window(tuple(range(len(batches))), frontiers, 0, self.num_nodes)]
         while left:
             window = left.pop()
             halves = window.halves() if window.size > min(self._pairs, most) else None
             if halves is None and window.size:
-                pairs = _Pairs.of(window.frontiers)
+                pairs = Pairs.of(window.frontiers)
                 self._look_up(pairs, crew, readers)
                 counts = pairs.degree if fanout < 0 else np.minimum(pairs.degree, fanout)
                 num_bytes = int(counts.sum()) * self._width
@@ -293,20 +239,15 @@ class ScanSampler:
                     own = keys[list(window.batches)]
                     self._draw(pairs, own, fanout, ends, source, crew, readers)
                     start = scratch.add(room, num_bytes)
-                    for at, (low, high) in enumerate(pairwise(pairs.bounds)):
-                        number = window.batches[at]
-                        batch, first = batches[number], int(done[number])
-                        batch.counts[-1][first : first + high - low] = counts[low:high]
+                    bounds = pairwise(pairs.bounds)
+                    for number, (low, high) in zip(window.batches, bounds, strict=True):
+                        place = start + int(ends[low]) * self._width
+                        batches[number].wait(int(done[number]), counts[low:high], place)
                         done[number] += high - low
-                        place, size = int(ends[low]), int(ends[high] - ends[low])
-                        if size:
-                            batch.waiting.append((start + place * self._width, size))
             if halves is not None:
                 left += reversed(halves)
 
-    def _look_up(
-        self, pairs: _Pairs, crew: ThreadPoolExecutor, readers: ThreadPoolExecutor
-    ) -> None:
+    def _look_up(self, pairs: Pairs, crew: ThreadPoolExecutor, readers: ThreadPoolExecutor) -> None:
         """Finds the lists of all pairs, from where lists begin."""
         wanted = self._starts.none_wanted()
         for more in (0, 1):
@@ -321,7 +262,7 @@ class ScanSampler:
 
     def _draw(
         self,
-        pairs: _Pairs,
+        pairs: Pairs,
         keys: Array,
         fanout: int,
         place: Array,
