@@ -145,7 +145,7 @@ def measure(
         if "error" in done.get(name, {"error": ""}):
             watch(f"bench {name}", 0, 1)
             if name == "ready":
-                _carried_out(replace(job, kind="warm"))
+                _carried_out(replace(job, kind="warm"))  # else the compiler would be timed
             done[name] = _carried_out(job)
             if name == "ready" and "error" in done[name]:
                 raise SettingError(f"drawing and packing: {done[name]['error']}")

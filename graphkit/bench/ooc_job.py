@@ -32,6 +32,7 @@ from graphkit.ooc.inputs import of_data
 from graphkit.ooc.packed_nodes import PackedNodes
 from graphkit.ooc.prepare import prepare
 from graphkit.ooc.ready import make_ready, open_ready
+from graphkit.ooc.sample_ahead import Engine
 from graphkit.ooc.store import Store
 
 __all__ = ["Job", "carry_out"]
@@ -112,9 +113,12 @@ def _warm(job: Job) -> dict[str, Any]:
     few.edge_index, few.test_mask = torch.combinations(nodes).T, (nodes >= 32) & (nodes < 48)
     with tempfile.TemporaryDirectory() as folder:
         store = prepare(of_data(few, "few/warm"), Path(folder) / "store")
-        make_ready(
-            store, fanouts=job.fanouts, batch_size=8, memory=job.memory or 1 << 62, parts=("train",)
-        )
+        engines: tuple[Engine, ...] = ("memory", "scan")
+        for seed, engine in enumerate(engines):  # another seed, else it would find its plan there
+            make_ready(
+                store, fanouts=job.fanouts, batch_size=8, memory=job.memory or 1 << 62,
+                parts=("train",), seed=seed, engine=engine,
+            )  # fmt: skip
     return {}
 
 

@@ -66,7 +66,8 @@ def make_ready(
         cached_rows: Rows kept in memory; ``None`` takes as many as fit.
         device_memory: Bytes on the device that trains for its hottest rows; ``None`` keeps none
             there. The turns of training must then be on a device.
-        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading).
+        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading,
+            6 at least for copying).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
         engine: How batches are drawn: ``memory``, ``scan``, or ``auto``, which scans where the
             graph does not fit. No batch depends on it.

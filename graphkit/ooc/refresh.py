@@ -280,7 +280,8 @@ def make_refreshed(
         score_batch_size: Seeds a batch of the other parts; ``None`` is ``batch_size``.
         seed: Seed of order and draws, that of the problem.
         cached_rows: Rows kept in memory; ``None`` takes as many as fit.
-        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading).
+        threads: Threads that draw, copy and read; ``None`` is torch's number (6 for reading,
+            6 at least for copying).
         reserve: Bytes for model, optimiser and what a step computes; ``None`` guesses.
         behind: Bytes of ``memory`` that drawing and packing may take; ``None`` is a quarter of
             what the process leaves.

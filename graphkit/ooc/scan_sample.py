@@ -164,13 +164,30 @@ class ScanSampler:
             scratch.clear()
             self._sweep(batches, hop, fanout, scratch, crew, readers)
             if hop < last:
-                list(crew.map(lambda batch: self._fold(batch, scratch), batches))
-                held = np.cumsum([batch.num_bytes for batch in batches])
-                folded = self._once or max(self._folding(*batch.sizes) for batch in batches)
-                del batches[max(int(np.searchsorted(held, self.room - folded, side="right")), 1) :]
+                self._fold_some(batches, scratch, crew)
+        self._fit(batches, _HAND * self._width * max(sum(batch.sizes) for batch in batches), 1)
         self._each = max(1, *(batch.num_bytes for batch in batches))
         self._once = max(self._folding(*batch.sizes) for batch in batches)
         return batches
+
+    def _fold_some(self, batches: list[Batch], scratch: Scratch, crew: ThreadPoolExecutor) -> None:
+        """Folds a hop that is not the last of as many batches as fit, from the first on; the others
+        are dropped before memory is exceeded."""
+        done = 0
+        while done < len(batches):
+            some = batches[done : done + self.threads]
+            # As many new nodes as edges at the most, and a count for each in the next hop.
+            more = sum((2 * self._width + 4) * batch.sizes[1] for batch in some)
+            self._fit(batches, self._once + more, max(done, 1))
+            some = some[: max(len(batches) - done, 0)]
+            list(crew.map(lambda batch: self._fold(batch, scratch), some))
+            done += len(some)
+
+    def _fit(self, batches: list[Batch], more: int, least: int) -> None:
+        """Drops the last batches until all others and so many more bytes fit."""
+        held = more + sum(batch.num_bytes for batch in batches)
+        while len(batches) > least and held > self.room:
+            held -= batches.pop().num_bytes
 
     def _handed_on(
         self, batches: list[Batch], scratch: Scratch, crew: ThreadPoolExecutor

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from graphkit.ooc.disk import BLOCK, aligned
 from graphkit.ooc.plan import Plan
 from graphkit.ooc.plan_files import Hops, encode
 from graphkit.ooc.sample_ahead import Steps, plan_settings, sample_ahead
+from graphkit.ooc.scan_batch import Batch
 from graphkit.ooc.scan_sample import ScanSampler
 from graphkit.ooc.sealed import identity
 from graphkit.ooc.store import Store
@@ -118,6 +120,36 @@ def test_windows_leave_no_trace(
     assert drawn(store, fanouts, 20, "train", 1, engine="scan") == expected
     assert len(seen) > len(fanouts) * 6
     assert max(seen) <= room
+
+
+def test_no_more_is_held_than_there_is_room_for(
+    large: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that is begun much too large is cut before memory is exceeded, not after."""
+    words = (large, (5, 5, 5), 60)
+    begin, fold = ScanSampler._begin, ScanSampler._fold
+    alive: weakref.WeakSet[Batch] = weakref.WeakSet()
+    held: list[tuple[int, int]] = []
+
+    def noted(self: ScanSampler, epoch: int, seeds: torch.Tensor) -> Batch:
+        batch = begin(self, epoch, seeds)
+        alive.add(batch)
+        return batch
+
+    def folded(self: ScanSampler, *words: object) -> None:
+        fold(self, *words)  # type: ignore[arg-type]
+        if len(alive) > 1:
+            held.append((sum(batch.num_bytes for batch in alive), self.room))
+
+    expected = drawn(*words, engine="memory")
+    monkeypatch.setattr(ScanSampler, "_size", lambda self, seeds: 100)
+    monkeypatch.setattr(ScanSampler, "_begin", noted)
+    monkeypatch.setattr(ScanSampler, "_fold", folded)
+    tables = int(8.3 * large.num_nodes) + 2 * BLOCK
+    memory = tables + 250_000
+    assert drawn(*words, engine="scan", threads=1, memory=memory) == expected
+    assert held
+    assert all(most <= room for most, room in held)
 
 
 def test_a_hub_of_many_batches(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
