@@ -146,7 +146,7 @@ def test_no_more_is_held_than_there_is_room_for(
     monkeypatch.setattr(ScanSampler, "_begin", noted)
     monkeypatch.setattr(ScanSampler, "_fold", folded)
     tables = int(8.3 * large.num_nodes) + 2 * BLOCK
-    memory = tables + 250_000
+    memory = tables + 60_000
     assert drawn(*words, engine="scan", threads=1, memory=memory) == expected
     assert held
     assert all(most <= room for most, room in held)
